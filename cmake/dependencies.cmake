@@ -1,0 +1,26 @@
+# Every dependency is a Debian 12 package (scripts/packages/build.txt). Libraries are linked by plain
+# name, so that the installed package needs no find module of ours for them.
+find_package(Threads REQUIRED)
+
+function(toplens_require header package)
+  string(MAKE_C_IDENTIFIER "TOPLENS_HAVE_${header}" found)
+  find_path(${found} ${header} PATHS /usr/include/hdf5/serial)
+  if(NOT ${found})
+    message(FATAL_ERROR "${header} not found: install the Debian package ${package} "
+                        "(scripts/bootstrap installs everything that is needed)")
+  endif()
+endfunction()
+
+toplens_require(dnnl.h libdnnl-dev)
+toplens_require(hwy/highway.h libhwy-dev)
+toplens_require(sentencepiece_processor.h libsentencepiece-dev)
+toplens_require(pcre2.h libpcre2-dev)
+toplens_require(netcdf.h libnetcdf-dev)
+toplens_require(nlohmann/json.hpp nlohmann-json3-dev)
+toplens_require(CLI/CLI.hpp libcli11-dev)
+toplens_require(fmt/core.h libfmt-dev)
+
+# Debian's oneDNN runs on libgomp; the thread pool tells each of its workers to use one OpenMP
+# thread, for which libgomp is linked by its runtime name so that Clang does not add libomp.
+set(toplens_libraries dnnl hwy sentencepiece pcre2-8 netcdf fmt ${CMAKE_DL_LIBS} -l:libgomp.so.1)
+set(toplens_include_directories "")

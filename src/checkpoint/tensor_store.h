@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/data_type.h"
+#include "io/mapped_file.h"
+
+namespace toplens {
+
+/// One stored tensor: row-major, bytes point into the mapped file.
+struct TensorView {
+  std::string name;
+  DataType type = DataType::f32;
+  std::vector<std::uint64_t> shape;
+  std::span<const std::byte> bytes;
+};
+
+/// What the header of a safetensors file says of one tensor.
+struct SafetensorsEntry {
+  std::string name;
+  std::string dtype;  ///< as written: "F32", "I64", ...
+  std::vector<std::uint64_t> shape;
+  std::uint64_t begin = 0;  ///< bytes from the end of the header
+  std::uint64_t end = 0;
+};
+
+struct SafetensorsHeader {
+  std::vector<SafetensorsEntry> entries;  ///< by offset
+  std::uint64_t data_offset = 0;          ///< where the tensors' bytes begin in the file
+};
+
+/// Parses and checks the head of a safetensors file: length within the file, valid JSON, offsets in
+/// range, no holes before the first or between tensors, no overlap, no duplicate names, and for the
+/// dtypes F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL the extent equals the shape's. `where` names the
+/// file. Throws Error naming file and tensor.
+SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
+                                           const std::string& where);
+
+/// The tensors of a checkpoint directory: `model.safetensors.index.json` and its shards, else
+/// `model.safetensors`; never a glob. Shard names must be plain file names (no path separators).
+/// Files are memory-mapped.
+class TensorStore {
+ public:
+  explicit TensorStore(const std::filesystem::path& directory);
+
+  /// Whether the checkpoint has a tensor of this name.
+  bool contains(std::string_view name) const;
+  /// The tensor, which must have exactly this shape and a dtype of DataType. Throws Error naming
+  /// the tensor, its file, what was found and what was expected; if it is absent, also naming the
+  /// files searched.
+  TensorView get(std::string_view name, const std::vector<std::uint64_t>& shape) const;
+  /// All names, sorted.
+  std::vector<std::string> names() const;
+  /// Files that hold the tensors, in the order of first use, and the total bytes of all tensors.
+  std::vector<std::filesystem::path> files() const;
+  std::uint64_t total_bytes() const;
+
+ private:
+  struct Location {
+    std::size_t file = 0;
+    SafetensorsEntry entry;
+    std::uint64_t data_offset = 0;
+  };
+  std::filesystem::path directory_;
+  std::vector<MappedFile> files_;
+  std::map<std::string, Location, std::less<>> locations_;
+};
+
+}  // namespace toplens
