@@ -34,10 +34,10 @@ for block in "$scratch"/*.*.*; do
     *.options.bash)
       read -r tool command _ < "$block"
       "$tool" "$command" --help > "$scratch/help"
-      for option in $(grep -oE -e '--[a-z-]+' "$block"); do
+      while read -r option; do
         grep -qE -e "(^|[^a-z-])$option([^a-z-]|$)" "$scratch/help" ||
           { echo "README: $tool $command has no option $option" >&2; exit 1; }
-      done
+      done < <(grep -oE -e '--[a-z-]+' "$block")
       ;;
     *.skip.*) ;;
     *) echo "README: a block is not marked: $(head -n 1 "$block")" >&2; exit 1 ;;
