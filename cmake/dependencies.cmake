@@ -1,4 +1,4 @@
-# Every dependency is a Debian 12 package (scripts/packages/build.txt). Libraries are linked by plain
+# Every dependency is a Debian 12 package (scripts/packages.txt). Libraries are linked by plain
 # name, so that the installed package needs no find module of ours for them.
 find_package(Threads REQUIRED)
 
