@@ -19,8 +19,9 @@ toplens_require(netcdf.h libnetcdf-dev)
 toplens_require(nlohmann/json.hpp nlohmann-json3-dev)
 toplens_require(CLI/CLI.hpp libcli11-dev)
 toplens_require(fmt/core.h libfmt-dev)
+toplens_require(openssl/evp.h libssl-dev)
 
 # Debian's oneDNN runs on libgomp; the thread pool tells each of its workers to use one OpenMP
 # thread, for which libgomp is linked by its runtime name so that Clang does not add libomp.
-set(toplens_libraries dnnl hwy sentencepiece pcre2-8 netcdf fmt ${CMAKE_DL_LIBS} -l:libgomp.so.1)
+set(toplens_libraries dnnl hwy sentencepiece pcre2-8 netcdf fmt crypto ${CMAKE_DL_LIBS} -l:libgomp.so.1)
 set(toplens_include_directories "")
