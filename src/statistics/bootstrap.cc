@@ -1,0 +1,66 @@
+#include "statistics/bootstrap.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+
+#include "base/random.h"
+
+namespace toplens {
+
+namespace {
+
+/// Quantile by linear interpolation between order statistics (Hyndman and Fan's type 7).
+double quantile(std::vector<double>& values, double probability) {
+  const double position = probability * static_cast<double>(values.size() - 1);
+  const auto below = static_cast<std::size_t>(position);
+  const auto nth = values.begin() + static_cast<std::ptrdiff_t>(below);
+  std::nth_element(values.begin(), nth, values.end());
+  const double low = *nth;
+  if (below + 1 == values.size()) return low;
+  const double high = *std::min_element(nth + 1, values.end());
+  return low + (position - static_cast<double>(below)) * (high - low);
+}
+
+}  // namespace
+
+BootstrapMeans::BootstrapMeans(std::size_t observations, std::size_t resamples, double level,
+                               std::uint64_t seed)
+    : observations_(observations), resamples_(resamples), level_(level) {
+  assert(observations > 0 && resamples > 0 && level > 0.0 && level < 1.0);
+  if (observations == 1) return;
+  counts_.resize(observations * resamples);
+  means_.resize(resamples);
+  Random random(seed, {observations, resamples});
+  for (std::size_t r = 0; r < resamples; ++r) {
+    for (std::size_t draw = 0; draw < observations; ++draw) {
+      counts_[random.below(observations) * resamples + r] += 1.0;
+    }
+  }
+}
+
+std::optional<Interval> BootstrapMeans::interval(std::span<const double> values) {
+  assert(values.size() == observations_);
+  assert(std::none_of(values.begin(), values.end(), [](double x) { return std::isnan(x); }));
+  if (observations_ == 1) return std::nullopt;
+  // Sums of deviations from the first value: equal values then give exactly that value.
+  std::fill(means_.begin(), means_.end(), 0.0);
+  for (std::size_t i = 1; i < observations_; ++i) {
+    const double deviation = values[i] - values[0];
+    const double* counts = counts_.data() + i * resamples_;
+    for (std::size_t r = 0; r < resamples_; ++r) means_[r] += counts[r] * deviation;
+  }
+  const double tail = 0.5 * (1.0 - level_);
+  const double scale = 1.0 / static_cast<double>(observations_);
+  const double low = quantile(means_, tail);
+  const double high = quantile(means_, 1.0 - tail);
+  return Interval{values[0] + low * scale, values[0] + high * scale};
+}
+
+std::optional<Interval> bootstrap_mean_interval(std::span<const double> values,
+                                                std::size_t resamples, double level,
+                                                std::uint64_t seed) {
+  return BootstrapMeans(values.size(), resamples, level, seed).interval(values);
+}
+
+}  // namespace toplens
