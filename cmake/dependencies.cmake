@@ -1,4 +1,4 @@
-# Every dependency is a Debian 12 package (scripts/packages/build.txt). Libraries are linked by plain
+# Every dependency is a Debian 12 package (scripts/packages.txt). Libraries are linked by plain
 # name, so that the installed package needs no find module of ours for them.
 find_package(Threads REQUIRED)
 
@@ -18,9 +18,11 @@ toplens_require(pcre2.h libpcre2-dev)
 toplens_require(netcdf.h libnetcdf-dev)
 toplens_require(nlohmann/json.hpp nlohmann-json3-dev)
 toplens_require(CLI/CLI.hpp libcli11-dev)
+toplens_require(utf8proc.h libutf8proc-dev)
+toplens_require(openssl/evp.h libssl-dev)
 toplens_require(fmt/core.h libfmt-dev)
 
 # Debian's oneDNN runs on libgomp; the thread pool tells each of its workers to use one OpenMP
 # thread, for which libgomp is linked by its runtime name so that Clang does not add libomp.
-set(toplens_libraries dnnl hwy sentencepiece pcre2-8 netcdf fmt ${CMAKE_DL_LIBS} -l:libgomp.so.1)
+set(toplens_libraries dnnl hwy sentencepiece pcre2-8 utf8proc netcdf crypto fmt ${CMAKE_DL_LIBS} -l:libgomp.so.1)
 set(toplens_include_directories "")

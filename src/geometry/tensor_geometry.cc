@@ -16,12 +16,12 @@ namespace toplens {
 
 namespace {
 
-std::string shape_text(const TensorView& tensor) {
+std::string shape_text(const NamedTensor& tensor) {
   return fmt::format("[{}]", fmt::join(tensor.shape, ", "));
 }
 
 /// "attention.npy[2, 0, 17]": where a flat offset lies.
-std::string element_text(const TensorView& tensor, std::size_t offset) {
+std::string element_text(const NamedTensor& tensor, std::size_t offset) {
   std::vector<std::size_t> indices(tensor.shape.size());
   for (std::size_t axis = indices.size(); axis-- > 0;) {
     indices[axis] = offset % tensor.shape[axis];
@@ -40,12 +40,12 @@ struct Extents {
   std::size_t head_dim = 0;
 };
 
-[[noreturn]] void throw_shape(const TensorView& tensor, const std::string& expected) {
+[[noreturn]] void throw_shape(const NamedTensor& tensor, const std::string& expected) {
   throw Error(
       fmt::format("{}: found shape {}, expected {}", tensor.name, shape_text(tensor), expected));
 }
 
-void check_size(const TensorView& tensor) {
+void check_size(const NamedTensor& tensor) {
   std::size_t elements = 1;
   for (const std::uint64_t extent : tensor.shape) {
     if (extent == 0) throw_shape(tensor, "no dimension of length 0");
@@ -57,8 +57,8 @@ void check_size(const TensorView& tensor) {
 }
 
 Extents check_shapes(const GeometryTensors& tensors) {
-  const TensorView& attention = tensors.attention;
-  const TensorView& values = tensors.values;
+  const NamedTensor& attention = tensors.attention;
+  const NamedTensor& values = tensors.values;
   const std::vector<std::uint64_t>& a = attention.shape;
   const std::vector<std::uint64_t>& v = values.shape;
   Extents extents;
@@ -98,7 +98,7 @@ Extents check_shapes(const GeometryTensors& tensors) {
   return extents;
 }
 
-void check_finite(const TensorView& tensor, std::size_t first, std::size_t count,
+void check_finite(const NamedTensor& tensor, std::size_t first, std::size_t count,
                   bool negative_allowed) {
   for (std::size_t i = first; i < first + count; ++i) {
     const float x = tensor.elements[i];

@@ -13,7 +13,7 @@
 namespace toplens {
 
 /// A row-major array that somebody else owns; `name` stands for it in messages.
-struct TensorView {
+struct NamedTensor {
   std::string name;
   std::vector<std::uint64_t> shape;
   std::span<const float> elements;
@@ -24,10 +24,10 @@ struct TensorView {
 ///   [head, query, key] and [kv_head, key, head_dim]: causal, as many queries as keys;
 ///   [layer, head, query, key] and [layer, kv_head, key, head_dim]: the same for each layer.
 struct GeometryTensors {
-  TensorView attention;
-  TensorView values;
+  NamedTensor attention;
+  NamedTensor values;
   std::vector<int> layers = {};  ///< of the last form: which to measure; none given: all
-  int window = 0;           ///< a query sees itself and the window - 1 tokens before it; 0: all
+  int window = 0;  ///< a query sees itself and the window - 1 tokens before it; 0: all
   QuerySelection queries = QuerySelection::last();
 };
 

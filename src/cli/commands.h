@@ -1,0 +1,22 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+namespace toplens {
+
+/// What the chosen command does once the whole command line is understood.
+using Action = std::function<void()>;
+
+/// Each adds one subcommand with its options to `app`; parsing then sets `action` to what it does.
+void add_analyze_command(CLI::App& app, Action& action,
+                         const std::vector<std::string>& command_line);
+void add_capture_command(CLI::App& app, Action& action);
+void add_geometry_command(CLI::App& app, Action& action);
+void add_perplexity_command(CLI::App& app, Action& action);
+void add_inspect_command(CLI::App& app, Action& action);
+
+}  // namespace toplens

@@ -1,0 +1,75 @@
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+#include <vector>
+
+#include <fmt/core.h>
+#include <toplens/error.h>
+#include <CLI/CLI.hpp>
+
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/usage_error.h"
+#include "results/build_info.h"
+
+namespace {
+
+constexpr int kWorkFailed = 1;
+constexpr int kBadUsage = 2;
+constexpr int kInterrupted = 130;
+
+int run(int argc, char** argv) {
+  using namespace toplens;
+  CLI::App app(
+      "toplens puts a top-N selection lens on attention in large language models.\n"
+      "Run 'toplens COMMAND --help' for a command's options.",
+      "toplens");
+  app.set_version_flag("--version", "toplens " + build_info().version);
+  app.require_subcommand(1);
+  const std::vector<std::string> command_line(argv, argv + argc);
+  Action action;
+  add_analyze_command(app, action, command_line);
+  add_capture_command(app, action);
+  add_geometry_command(app, action);
+  add_perplexity_command(app, action);
+  add_inspect_command(app, action);
+  try {
+    app.parse(argc, argv);
+    note_interrupts();
+    action();
+    return 0;
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::CallForAllHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::CallForVersion& version) {
+    return app.exit(version);
+  } catch (const CLI::ParseError& error) {
+    fmt::print(stderr, "toplens: {} (see 'toplens --help')\n", error.what());
+    return kBadUsage;
+  } catch (const UsageError& error) {
+    fmt::print(stderr, "toplens: {}\n", error.what());
+    return kBadUsage;
+  } catch (const Error& error) {
+    fmt::print(stderr, "toplens: {}\n", error.what());
+    return kWorkFailed;
+  } catch (const Interrupted&) {
+    fmt::print(stderr, "toplens: interrupted\n");
+    return kInterrupted;
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "toplens: out of memory; try a smaller --memory or --context-length\n");
+    return kWorkFailed;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "toplens: %s\n", error.what());
+    return kWorkFailed;
+  }
+}

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include <toplens/array_view.h>
+#include <toplens/observer.h>
+
+#include "kernels/matmul.h"
+#include "model/model_config.h"
+#include "model/rope_table.h"
+
+namespace toplens {
+
+/// What attention reads of a lane in one layer: projections before rotation, [length, heads *
+/// head_dim].
+struct AttentionInput {
+  int layer = 0;
+  int lane = 0;
+  MatrixView<const float> query, key, value;
+};
+
+/// A head met infinity or NaN, before any observer saw it.
+struct NonFiniteAttention {
+  const char* what = "";  ///< "scores of head" or "values of kv head"
+  int head = 0;
+  int position = 0;
+};
+
+/// One worker's attention: all query heads of one kv head of one lane, one head after the other.
+/// The attention of one head is the largest object alive.
+class HeadAttention {
+ public:
+  /// `observers` are shown every head; they outlive this object.
+  HeadAttention(const ModelConfig& config, const RopeTable& rope,
+                std::span<AttentionObserver* const> observers, int worker);
+
+  /// Computes the group of query heads that share `kv_head` and stores each head's output at its
+  /// columns of `output` (rows from first_row on). Throws NonFiniteAttention.
+  void run(const AttentionInput& input, int kv_head, InputMatrix& output, std::size_t first_row);
+
+ private:
+  void rotate(MatrixView<const float> from, std::vector<float>& to) const;
+  void run_head(const AttentionInput& input, HeadId head, int kv_head,
+                MatrixView<const float> values);
+  void show(const AttentionInput& input, HeadId head, int kv_head, MatrixView<const float> values,
+            std::size_t first_kept);
+
+  const ModelConfig& config_;
+  const RopeTable& rope_;
+  std::span<AttentionObserver* const> observers_;
+  int worker_;
+  std::vector<float> rotated_key_, rotated_query_, head_output_;
+  std::vector<float> scores_;  ///< one query block, where nobody looks
+  std::vector<float> kept_;    ///< the rows that observers see, [queries, length]
+};
+
+}  // namespace toplens
