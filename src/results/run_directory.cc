@@ -73,8 +73,8 @@ std::vector<std::string> contents(const fs::path& directory) {
 }
 
 std::string list_some(const std::vector<std::string>& names) {
-  if (names.size() == 1) return toplens::quoted(names[0]);
-  return fmt::format("{} and {} more", toplens::quoted(names[0]), names.size() - 1);
+  if (names.size() == 1) return in_quotes(names[0]);
+  return fmt::format("{} and {} more", in_quotes(names[0]), names.size() - 1);
 }
 
 void remove_leftovers(const fs::path& directory) {

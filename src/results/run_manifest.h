@@ -56,6 +56,7 @@ struct Protocol {
   std::vector<std::string> distances;
   std::string queries;  ///< "last", "all" or "tail:K"
   int random_repeats = 0;
+  bool random_at_all_queries = false;
   std::uint64_t seed = 0;
   std::string compute;  ///< as resolved: "f32" or "bf16"
 };

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstring>
 #include <fstream>
 
 #include "io/atomic_file.h"
@@ -233,12 +234,14 @@ TEST_F(RunDirectoryTest, FullDiskIsOneErrorAndNothingHalfWritten) {
   fs::create_directories(out());
   if (mount("tmpfs", out().c_str(), "tmpfs", 0, "size=256k") != 0)
     GTEST_SKIP() << "SKIPPED, no tmpfs can be mounted here: " << std::strerror(errno);
-  {
-    RunDirectory run = RunDirectory::create(out(), manifest_);
-    run.write_part(0, part(0));
-    expect_failed_part_leaves_nothing(out(), "No space left on device", run);
-  }
-  EXPECT_EQ(umount(out().c_str()), 0);
+  // Detached also where the test fails.
+  struct Unmount {
+    fs::path path;
+    ~Unmount() { umount2(path.c_str(), MNT_DETACH); }
+  } const unmount{out()};
+  RunDirectory run = RunDirectory::create(out(), manifest_);
+  run.write_part(0, part(0));
+  expect_failed_part_leaves_nothing(out(), "No space left on device", run);
 }
 
 TEST_F(RunDirectoryTest, FileSizeLimitIsOneErrorAndNothingHalfWritten) {
