@@ -105,8 +105,8 @@ TEST_P(Matmul, IsExactOnSmallIntegersInEverySlice) {
     const InputMatrix input = stored_input(a, rows, inputs, GetParam(), block_rows);
     ASSERT_EQ(input.blocks(), 3u);
     BlockMultiplier multiplier(GetParam());
-    for (const auto& [first, count] : {std::pair<std::size_t, std::size_t>{0, 77}, {0, 16}, {16, 48},
-                                       {64, 13}, {76, 1}}) {
+    for (const auto& [first, count] :
+         {std::pair<std::size_t, std::size_t>{0, 77}, {0, 16}, {16, 48}, {64, 13}, {76, 1}}) {
       for (std::size_t block = 0; block < 3; ++block) {
         std::vector<float> out(block_rows * count + 1, 0.5f);
         multiplier.multiply(input.block(block), block_rows, weights.matrix, first, count,
@@ -130,8 +130,11 @@ TEST_P(Matmul, IsExactOnSmallIntegersInEverySlice) {
 TEST_P(Matmul, ARowGivesTheSameBitsAtEveryPlaceBesideAnything) {
   // The shapes of a real layer are multiples of 16; small models' are not.
   for (const auto& [inputs, outputs, block_rows] :
-       {std::tuple<std::size_t, std::size_t, std::size_t>{48, 112, 64}, {50, 45, 192},
-        {40, 560, 1024}, {1100, 40, 1024}, {512, 176, 1024}}) {
+       {std::tuple<std::size_t, std::size_t, std::size_t>{48, 112, 64},
+        {50, 45, 192},
+        {40, 560, 1024},
+        {1100, 40, 1024},
+        {512, 176, 1024}}) {
     const std::vector<float> b = reals(outputs * inputs, 2), row = reals(inputs, 5);
     const StoredWeights weights(b, outputs, inputs, DataType::bf16);
     BlockMultiplier multiplier(GetParam());
@@ -139,14 +142,14 @@ TEST_P(Matmul, ARowGivesTheSameBitsAtEveryPlaceBesideAnything) {
     for (const std::size_t place : {std::size_t{0}, std::size_t{1}, std::size_t{13},
                                     std::size_t{37}, block_rows / 2, block_rows - 1}) {
       for (const std::size_t rows : {place + 1, block_rows}) {
-        InputMatrix input = stored_input(reals(rows * inputs, 6 + place), rows, inputs, GetParam(),
-                                         block_rows);
+        InputMatrix input =
+            stored_input(reals(rows * inputs, 6 + place), rows, inputs, GetParam(), block_rows);
         input.store(place, 0, row);
         std::vector<float> out(block_rows * outputs);
         multiplier.multiply(input.block(0), block_rows, weights.matrix, 0, outputs, out.data());
-        const std::vector<float> result(out.begin() + static_cast<std::ptrdiff_t>(place * outputs),
-                                        out.begin() +
-                                            static_cast<std::ptrdiff_t>((place + 1) * outputs));
+        const std::vector<float> result(
+            out.begin() + static_cast<std::ptrdiff_t>(place * outputs),
+            out.begin() + static_cast<std::ptrdiff_t>((place + 1) * outputs));
         if (alone.empty()) alone = result;
         ASSERT_EQ(result, alone) << inputs << 'x' << outputs << " place " << place << " of "
                                  << block_rows << " with " << rows << " rows";
@@ -194,7 +197,8 @@ TEST(MultiplyF32, BothFormsWithStridesEqualThePlainLoop) {
       for (std::size_t j = 0; j < n; ++j) {
         float expected = 0;
         for (std::size_t i = 0; i < k; ++i) {
-          expected += a[r * a_stride + i] * (transposed ? b[j * b_stride + i] : b[i * b_stride + j]);
+          expected +=
+              a[r * a_stride + i] * (transposed ? b[j * b_stride + i] : b[i * b_stride + j]);
         }
         ASSERT_EQ(c[r * c_stride + j], expected) << m << ' ' << n << ' ' << k;
       }

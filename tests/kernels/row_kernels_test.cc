@@ -43,7 +43,7 @@ TEST(RmsNorm, EqualsTheDefinitionAlsoInPlace) {
       rms_norm(x, scale, 1e-5, std::span(out).first(n));
       rms_norm(in_place, scale, 1e-5, in_place);
       for (std::size_t i = 0; i < n; ++i) {
-        ASSERT_NEAR(out[i], x[i] / root * scale[i], 4e-7 * std::fabs(x[i] / root * scale[i]));
+        ASSERT_NEAR(out[i], x[i] / root * scale[i], 1e-6 * std::fabs(x[i] / root * scale[i]));
         ASSERT_EQ(out[i], in_place[i]);
       }
       ASSERT_EQ(out[n], 77.0f);
@@ -53,7 +53,7 @@ TEST(RmsNorm, EqualsTheDefinitionAlsoInPlace) {
 
 TEST(RmsNorm, LargeAndSmallRowsKeepTheirScaleAndNanIsNotHidden) {
   for_each_target([] {
-    for (const float size : {1e18f, 1e-10f}) {
+    for (const float size : {1e30f, 1e18f, 1e-10f}) {
       const std::vector<float> x(37, size), ones(37, 1.0f);
       std::vector<float> out(37);
       rms_norm(x, ones, 1e-30, out);
@@ -100,8 +100,8 @@ TEST(GatedActivation, ExtremesSaturateWithoutOverflow) {
   const std::vector<float> gate = {0.0f, -0.0f, 89.0f, -89.0f, 1e4f, -1e4f, 1e30f, -1e30f, 1e-30f};
   const std::vector<float> ones(gate.size(), 1.0f);
   for_each_target([&] {
-    for (const auto& [kernel, reference] : {std::pair(silu_gate, silu),
-                                            std::pair(gelu_tanh_gate, gelu)}) {
+    for (const auto& [kernel, reference] :
+         {std::pair(&silu_gate, &silu), std::pair(&gelu_tanh_gate, &gelu)}) {
       std::vector<float> out(gate.size());
       kernel(gate, ones, out);
       for (std::size_t i = 0; i < gate.size(); ++i) {
@@ -115,7 +115,7 @@ TEST(GatedActivation, ExtremesSaturateWithoutOverflow) {
 
 TEST(GatedActivation, NanAndInfinityNeverBecomeFinite) {
   for_each_target([] {
-    for (const auto kernel : {silu_gate, gelu_tanh_gate}) {
+    for (const auto kernel : {&silu_gate, &gelu_tanh_gate}) {
       for (const std::size_t n : {1u, 5u, 16u, 21u}) {
         for (std::size_t place = 0; place < n; ++place) {
           for (const float bad : {std::nanf(""), kInfinity, -kInfinity}) {

@@ -33,8 +33,8 @@ void write_checkpoint(const fs::path& directory, const nlohmann::json& config,
                       const TestTensors& tensors, DataType type) {
   std::vector<StoredTensor> stored;
   for (const auto& [name, tensor] : tensors) {
-    stored.push_back({name, std::string(toplens::name(type)), tensor.shape,
-                      encode(tensor.values, type)});
+    stored.push_back(
+        {name, std::string(toplens::name(type)), tensor.shape, encode(tensor.values, type)});
   }
   fs::create_directories(directory);
   write_bytes(directory / "config.json", config.dump(1));
