@@ -68,7 +68,8 @@ TEST(Npy, WriterAndReaderRoundTripAnyShape) {
 
     const NpyFloatArray array(path);
     RC_ASSERT(array.shape() == shape);
-    RC_ASSERT(std::memcmp(array.values().data(), values.data(), count * sizeof(float)) == 0);
+    RC_ASSERT(count == 0 ||
+              std::memcmp(array.values().data(), values.data(), count * sizeof(float)) == 0);
   }));
 }
 
