@@ -37,14 +37,15 @@ struct SafetensorsHeader {
 
 /// Parses and checks the head of a safetensors file: length within the file, valid JSON, offsets in
 /// range, no holes before the first or between tensors, no overlap, no duplicate names, and for the
-/// dtypes F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL the extent equals the shape's. `where` names the
+/// known dtypes the extent equals the shape's. `where` names the
 /// file. Throws Error naming file and tensor.
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
                                            const std::string& where);
 
 /// The tensors of a checkpoint directory: `model.safetensors.index.json` and its shards, else
-/// `model.safetensors`; never a glob. Shard names must be plain file names (no path separators).
-/// Files are memory-mapped.
+/// `model.safetensors`; never a glob. Shard names must be plain file names (no path separators),
+/// and index and shards must agree on the tensors, except for `*.rotary_emb.inv_freq`, which old
+/// checkpoints carry and nobody reads. Files are memory-mapped.
 class TensorStore {
  public:
   explicit TensorStore(const std::filesystem::path& directory);
@@ -57,7 +58,9 @@ class TensorStore {
   TensorView get(std::string_view name, const std::vector<std::uint64_t>& shape) const;
   /// All names, sorted.
   std::vector<std::string> names() const;
-  /// Files that hold the tensors, in the order of first use, and the total bytes of all tensors.
+  /// The file that holds a tensor of names().
+  const std::filesystem::path& file_of(std::string_view name) const;
+  /// Files that hold the tensors, by name, and the total bytes of all tensors.
   std::vector<std::filesystem::path> files() const;
   std::uint64_t total_bytes() const;
 
@@ -67,6 +70,10 @@ class TensorStore {
     SafetensorsEntry entry;
     std::uint64_t data_offset = 0;
   };
+  /// Maps a file; `shard_of` (null for a single file) says which tensors the index puts there.
+  void add_file(const std::filesystem::path& path,
+                const std::map<std::string, std::string>* shard_of);
+
   std::filesystem::path directory_;
   std::vector<MappedFile> files_;
   std::map<std::string, Location, std::less<>> locations_;

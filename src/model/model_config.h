@@ -37,7 +37,7 @@ struct ModelConfig {
   double norm_epsilon = 1e-5;
   double norm_weight_offset = 0.0;  ///< Gemma: the norm multiplies by 1 + weight
   double embedding_scale =
-      1.0;                   ///< Gemma: sqrt(hidden_size), rounded as the published code rounds it
+      1.0;                   ///< Gemma: sqrt(hidden_size), not rounded to the checkpoint's dtype
   double query_scale = 1.0;  ///< scores are query_scale * <q, k>
   Activation activation = Activation::silu;
   RopeConfig rope;
