@@ -62,7 +62,7 @@ void TextArguments::add_to(CLI::App& command) {
       .add_option("--context-length", context_length,
                   "Tokens per document, BOS included (default: 1024 or the model's maximum, if "
                   "that is less; T for --tokens)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(2, 1 << 30));
 }
 
 LoadedText TextArguments::load(const CheckpointModel& model) const {
