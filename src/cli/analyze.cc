@@ -202,8 +202,9 @@ std::string estimate(ModelSession& session, const EnginePlan& plan, const RunTex
       "{} documents of {} tokens through {} layers on {} threads, {} arithmetic: {}, {} of "
       "memory beside {} of mapped weights, {} on disk",
       documents, text.loaded.context_length, session.config().num_layers, session.pool().size(),
-      name(plan.compute), seconds < 1 ? "under 1 s" : "about " + format_duration(1.2 * seconds), format_bytes(plan.bytes),
-      format_bytes(session.model().tensors().total_bytes()), format_bytes(disk));
+      name(plan.compute), seconds < 1 ? "under 1 s" : "about " + format_duration(1.2 * seconds),
+      format_bytes(plan.bytes), format_bytes(session.model().tensors().total_bytes()),
+      format_bytes(disk));
 }
 
 /// One line for each set size that no document of this length can have.

@@ -122,10 +122,15 @@ void add_capture_command(CLI::App& app, Action& action) {
                   "logits.npy [T, vocab], attention.npy [layer, head, query, key], values.npy "
                   "[layer, kv_head, key, head_dim], head_output.npy [layer, head, query, head_dim]")
       ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("LIST")
       ->capture_default_str();
   command.add_option("--layers", arguments->layers, "Layers to store: all or a list, as in 0,2")
+      ->type_name("LIST")
       ->capture_default_str();
-  command.add_option("--out", arguments->out, "Directory for the files")->required();
+  command.add_option("--out", arguments->out, "Directory for the files")
+      ->required()
+      ->type_name("DIR");
   command.callback([&action, arguments] { action = [arguments] { run(*arguments); }; });
 }
 

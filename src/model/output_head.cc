@@ -65,6 +65,7 @@ void OutputHead::project(const Projector::Store& store,
           store(row, first, std::span<const float>(capped).first(values.size()));
         }}}};
   projector_.run(normalized_, output);
+  model_.tensors().check_intact();
 }
 
 void OutputHead::logits(
