@@ -34,6 +34,7 @@ int run(int argc, char** argv) {
   add_geometry_command(app, action);
   add_perplexity_command(app, action);
   add_inspect_command(app, action);
+  add_generate_command(app, action);
   try {
     app.parse(argc, argv);
     note_interrupts();
