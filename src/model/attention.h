@@ -2,11 +2,12 @@
 
 #include <cstddef>
 #include <span>
-#include <vector>
 
 #include <toplens/array_view.h>
 #include <toplens/observer.h>
 
+#include "base/aligned_vector.h"
+#include "kernels/attention_rows.h"
 #include "kernels/matmul.h"
 #include "model/model_config.h"
 #include "model/rope_table.h"
@@ -41,7 +42,9 @@ class HeadAttention {
   void run(const AttentionInput& input, int kv_head, InputMatrix& output, std::size_t first_row);
 
  private:
-  void rotate(MatrixView<const float> from, std::vector<float>& to) const;
+  /// Rotates and packs the keys, packs the values.
+  void pack(MatrixView<const float> keys, MatrixView<const float> values, int kv_head);
+  MatrixView<float> head_output(std::size_t rows);
   void run_head(const AttentionInput& input, HeadId head, int kv_head,
                 MatrixView<const float> values);
   void show(const AttentionInput& input, HeadId head, int kv_head, MatrixView<const float> values,
@@ -51,9 +54,11 @@ class HeadAttention {
   const RopeTable& rope_;
   std::span<AttentionObserver* const> observers_;
   int worker_;
-  std::vector<float> rotated_key_, rotated_query_, head_output_;
-  std::vector<float> scores_;  ///< one query block, where nobody looks
-  std::vector<float> kept_;    ///< the rows that observers see, [queries, length]
+  PackedColumns keys_, values_;
+  AlignedVector<float> queries_;      ///< rotated, one query block
+  AlignedVector<float> head_output_;  ///< of one head
+  AlignedVector<float> rows_;         ///< attention of one query block, where nobody looks
+  AlignedVector<float> kept_;         ///< the rows that observers see, [queries, length]
 };
 
 }  // namespace toplens

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <toplens/error.h>
 
+#include "kernels/attention_rows.h"
 #include "parallel/memory.h"
 
 namespace toplens {
@@ -30,8 +31,8 @@ struct Sizes {
 /// Buffers of each worker (layer_forward.cc, attention.cc).
 std::uint64_t worker_bytes(const ModelConfig& c, const Sizes& s, const EngineDemand& demand,
                            std::size_t block_rows) {
-  const auto length = static_cast<std::uint64_t>(demand.longest_lane);
-  const auto head_dim = static_cast<std::uint64_t>(c.head_dim);
+  const auto length = static_cast<std::size_t>(demand.longest_lane);
+  const auto head_dim = static_cast<std::size_t>(c.head_dim);
   const std::uint64_t outputs =
       std::min<std::uint64_t>(kMaxSliceOutputs, std::max(s.intermediate, s.query_width));
   const std::uint64_t products = 2 * wide(block_rows) * outputs * 4;
@@ -39,8 +40,13 @@ std::uint64_t worker_bytes(const ModelConfig& c, const Sizes& s, const EngineDem
       demand.converts_weights
           ? outputs * (std::max(s.intermediate, s.hidden) + s.hidden) * s.element
           : 0;
-  const std::uint64_t attention = 4 * (3 * length * head_dim + length * wide(kQueryBlock) +
-                                       length * static_cast<std::uint64_t>(demand.kept_queries));
+  const std::size_t packed =
+      PackedColumns::size(head_dim, length) + PackedColumns::size(length, head_dim);
+  const std::size_t outputs_of_head = padded_attention_rows(length) * head_output_stride(head_dim);
+  const std::size_t rows =
+      kQueryBlock + padded_attention_rows(static_cast<std::size_t>(demand.kept_queries));
+  const std::uint64_t attention = 4 * wide(packed + outputs_of_head + kQueryBlock * head_dim +
+                                           rows * attention_row_stride(length));
   return products + slices + attention + demand.observer_bytes_per_worker;
 }
 

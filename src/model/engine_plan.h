@@ -44,8 +44,9 @@ struct EnginePlan {
 
 /// Rows of hidden state per matrix product at full speed (design: a product needs 1024 to 2048).
 inline constexpr std::size_t kFullBlockRows = 1024;
-/// Queries whose scores are computed at once within a head.
-inline constexpr std::size_t kQueryBlock = 128;
+/// Queries whose attention is computed at once within a head: their rows stay in cache, and as many
+/// share a panel of keys or values.
+inline constexpr std::size_t kQueryBlock = 24;
 /// Outputs of a weight matrix that one task computes at once.
 inline constexpr std::size_t kMaxSliceOutputs = 1024;
 
