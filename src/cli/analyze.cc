@@ -202,8 +202,9 @@ std::string estimate(ModelSession& session, const EnginePlan& plan, const RunTex
       "{} documents of {} tokens through {} layers on {} threads, {} arithmetic: {}, {} of "
       "memory beside {} of mapped weights, {} on disk",
       documents, text.loaded.context_length, session.config().num_layers, session.pool().size(),
-      name(plan.compute), seconds < 1 ? "under 1 s" : "about " + format_duration(1.2 * seconds), format_bytes(plan.bytes),
-      format_bytes(session.model().tensors().total_bytes()), format_bytes(disk));
+      name(plan.compute), seconds < 1 ? "under 1 s" : "about " + format_duration(1.2 * seconds),
+      format_bytes(plan.bytes), format_bytes(session.model().tensors().total_bytes()),
+      format_bytes(disk));
 }
 
 /// One line for each set size that no document of this length can have.
@@ -284,6 +285,8 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
       directory.write_part(static_cast<int>(part),
                            runner.run(part * kDocumentsPerPart, documents_of(part), listener));
       listener.finish_part(layers * documents_of(part));
+      manifest.peak_anonymous_bytes =
+          std::max(manifest.peak_anonymous_bytes.value_or(0), process_memory().anonymous_bytes);
     }
     outcome.layer_forwards = runner.layer_forwards();
     manifest.timings.push_back({"measure", measuring.seconds()});
@@ -292,9 +295,8 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
   const Stopwatch pooling;
   outcome.geometry = pool(directory, manifest);
   manifest.timings.push_back({"pool", pooling.seconds()});
-  manifest.timings.push_back({"total", whole.seconds()});
   manifest.cpu_seconds = process_cpu_seconds();
-  manifest.peak_memory_bytes = peak_memory_bytes();
+  manifest.peak_resident_bytes = process_memory().peak_resident_bytes;
   manifest.complete = true;
   directory.write_manifest(manifest);
   return outcome;

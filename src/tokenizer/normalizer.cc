@@ -56,9 +56,9 @@ std::string replace_all(const Regex& pattern, const std::string& text, const std
   const std::vector<ByteRange> matches = pattern.find_all(text);
   if (text.size() + matches.size() * content.size() > max_bytes) {
     throw Error(
-        fmt::format("tokenizer.json: replacing {} matches in a text of {} bytes would make "
-                    "it longer than {} bytes",
-                    matches.size(), text.size(), max_bytes));
+        fmt::format("{}: replacing {} matches in a text of {} bytes would make it longer than {} "
+                    "bytes",
+                    pattern.where(), matches.size(), text.size(), max_bytes));
   }
   std::string result;
   std::size_t done = 0;

@@ -34,6 +34,7 @@ class CharacterMapTrie {
   }
 
   void check() {
+    if (is_leaf(units_[0])) fail("has no root");
     for (std::size_t i = 0; i < units_.size(); ++i) {
       if (is_leaf(units_[i])) continue;
       // Children sit in one block of 256 units around i ^ offset.

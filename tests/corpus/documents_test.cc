@@ -2,18 +2,18 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 
-#include <toplens/error.h>
+#include "support/error_message.h"
+#include "support/scratch_directory.h"
 
 namespace toplens {
 namespace {
 
 using ::testing::AllOf;
+using testing::error_message;
 using ::testing::HasSubstr;
 using Ids = std::vector<std::int32_t>;
 
@@ -33,15 +33,6 @@ class ByteTokenizer : public Tokenizer {
 
 class DocumentsTest : public ::testing::Test {
  protected:
-  DocumentsTest() {
-    std::string name = (std::filesystem::temp_directory_path() / "toplens-corpus-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw Error("mkdtemp failed: " + name);
-    directory_ = name;
-  }
-  ~DocumentsTest() override {
-    std::error_code ignored;
-    std::filesystem::remove_all(directory_, ignored);
-  }
   std::filesystem::path write(const std::string& name, const std::string& contents) const {
     std::ofstream(directory_ / name, std::ios::binary) << contents;
     return directory_ / name;
@@ -57,19 +48,9 @@ class DocumentsTest : public ::testing::Test {
     return write("ids.npy", file);
   }
 
-  std::filesystem::path directory_;
+  testing::ScratchDirectory directory_;
   ByteTokenizer tokenizer_;
 };
-
-template <typename Action>
-std::string error_of(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 TEST_F(DocumentsTest, TextIsReadVerbatim) {
   const auto documents = read_text_documents(write("a.txt", "\xef\xbb\xbf\r\nx\n"), tokenizer_);
@@ -80,7 +61,7 @@ TEST_F(DocumentsTest, TextIsReadVerbatim) {
 
 TEST_F(DocumentsTest, InvalidUtf8NamesTheByte) {
   for (const char* bad : {"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82"}) {
-    EXPECT_THAT(error_of([&] {
+    EXPECT_THAT(error_message([&] {
                   read_text_documents(write("a.txt", "abcé" + std::string(bad)), tokenizer_);
                 }),
                 AllOf(HasSubstr("a.txt"), HasSubstr("at byte 5 ")));
@@ -99,7 +80,7 @@ TEST_F(DocumentsTest, JsonLines) {
 
 TEST_F(DocumentsTest, JsonLineErrorsNameTheLine) {
   const auto message = [&](const std::string& second) {
-    return error_of([&] {
+    return error_message([&] {
       parse_jsonl_documents("{\"text\": \"a\"}\n" + second, "p.jsonl", "p.jsonl", tokenizer_, 40);
     });
   };
@@ -111,7 +92,7 @@ TEST_F(DocumentsTest, JsonLineErrorsNameTheLine) {
   EXPECT_THAT(message("{\"text\": \"\xff\"}"), HasSubstr("line 2: invalid UTF-8 at byte 10 "));
   EXPECT_THAT(message("{\"text\": \"" + std::string(40, 'x') + "\"}"),
               HasSubstr("line 2: the line has 52 bytes, at most 40"));
-  EXPECT_THAT(error_of([&] { parse_jsonl_documents("\n", "p", "p", tokenizer_); }),
+  EXPECT_THAT(error_message([&] { parse_jsonl_documents("\n", "p", "p", tokenizer_); }),
               HasSubstr("no documents"));
 }
 
@@ -126,19 +107,19 @@ TEST_F(DocumentsTest, TokenIds) {
 }
 
 TEST_F(DocumentsTest, TokenIdsOutsideTheVocabulary) {
-  EXPECT_THAT(error_of([&] {
+  EXPECT_THAT(error_message([&] {
                 read_token_documents(write_ids({1, 2, 3, 5}, "(2, 2)"), 5);
               }),
               HasSubstr("token id 5 at [1, 1] is outside the vocabulary of 5 tokens"));
-  EXPECT_THAT(error_of([&] {
+  EXPECT_THAT(error_message([&] {
                 read_token_documents(write_ids({1, -2}, "(2,)"), 5);
               }),
               HasSubstr("token id -2 at [1]"));
-  EXPECT_THAT(error_of([&] {
+  EXPECT_THAT(error_message([&] {
                 read_token_documents(write_ids({1, 2}, "(1, 1, 2)"), 5);
               }),
               HasSubstr("found [1, 1, 2]"));
-  EXPECT_THAT(error_of([&] { read_token_documents(write_ids({}, "(0, 4)"), 5); }),
+  EXPECT_THAT(error_message([&] { read_token_documents(write_ids({}, "(0, 4)"), 5); }),
               HasSubstr("no token ids"));
 }
 

@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "parallel/memory.h"
 #include "results/temporary_directory.h"
 #include "support/shared_data.h"
 
@@ -22,7 +23,7 @@ RunManifest example() {
   manifest.model.digests = {"c", "i", "t", "w"};
   manifest.text.tokens_sha256 = "abc";
   manifest.text.windows = {{"a.txt", 0, 64}, {"a.txt", 63, 64}};
-  manifest.protocol = {{1, 2, 4}, {"attention"}, {"euclidean"}, "last", 16, 2027, "f32"};
+  manifest.protocol = {{1, 2, 4}, {"attention"}, {"euclidean"}, "last", 16, false, 2027, "f32"};
   return manifest;
 }
 
@@ -77,7 +78,7 @@ TEST(RunManifest, RecordsWhatWasRun) {
   RunManifest manifest = example();
   manifest.command_line = {"toplens", "analyze", "model"};
   manifest.timings = {{"forward", 1.5}, {"pool", 0.25}};
-  manifest.peak_memory_bytes = peak_memory_bytes();
+  manifest.peak_resident_bytes = process_memory().peak_resident_bytes;
   manifest.library_versions = {{"oneDNN", "2.6.3"}};
   const auto json = nlohmann::ordered_json::parse(manifest.to_json().dump());
   EXPECT_EQ(json["schema_version"], 1);
@@ -87,7 +88,8 @@ TEST(RunManifest, RecordsWhatWasRun) {
   EXPECT_EQ(json["settings"], manifest.settings());
   EXPECT_EQ(json["text"]["windows"][1]["first_token"], 63);
   EXPECT_EQ(json["timings"]["total_wall_seconds"], 1.75);
-  EXPECT_GT(json["peak_memory_bytes"].get<std::uint64_t>(), 1000000u);
+  EXPECT_GT(json["peak_memory_bytes"]["resident"].get<std::uint64_t>(), 1000000u);
+  EXPECT_TRUE(json["peak_memory_bytes"]["anonymous"].is_null());
   EXPECT_TRUE(json["text"]["bos_id"].is_null());
 }
 
@@ -144,6 +146,7 @@ TEST(RunManifest, EveryProtocolFieldIsASetting) {
   EXPECT_TRUE(differs([](RunManifest& m) { m.protocol.distances = {"cosine"}; }));
   EXPECT_TRUE(differs([](RunManifest& m) { m.protocol.queries = "all"; }));
   EXPECT_TRUE(differs([](RunManifest& m) { m.protocol.random_repeats = 1; }));
+  EXPECT_TRUE(differs([](RunManifest& m) { m.protocol.random_at_all_queries = true; }));
   EXPECT_TRUE(differs([](RunManifest& m) { m.protocol.seed = 1; }));
   EXPECT_TRUE(differs([](RunManifest& m) { m.protocol.compute = "bf16"; }));
   EXPECT_TRUE(differs([](RunManifest& m) { m.text.tokens_sha256 = "z"; }));

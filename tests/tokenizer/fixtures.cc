@@ -1,7 +1,6 @@
 #include "tokenizer/fixtures.h"
 
 #include <fmt/core.h>
-#include <stdlib.h>
 
 #include <fstream>
 #include <sstream>
@@ -73,26 +72,15 @@ std::string byte_fallback_json() {
       .dump();
 }
 
-TemporaryCheckpoint::TemporaryCheckpoint() {
-  std::string name = (std::filesystem::temp_directory_path() / "toplens-tokenizer-XXXXXX").string();
-  if (mkdtemp(name.data()) == nullptr) throw Error("mkdtemp failed: " + name);
-  path_ = name;
-}
-
-TemporaryCheckpoint::~TemporaryCheckpoint() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
-void TemporaryCheckpoint::write(const std::string& name, std::string_view contents) const {
-  std::ofstream(path_ / name, std::ios::binary) << contents;
-}
-
 std::string read_bytes(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream bytes;
   bytes << file.rdbuf();
   return bytes.str();
+}
+
+void write_bytes(const std::filesystem::path& path, std::string_view bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
 }
 
 }  // namespace toplens::testing

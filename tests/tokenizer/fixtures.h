@@ -3,11 +3,6 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
-#include <vector>
-
-#include <gtest/gtest.h>
-
-#include <toplens/error.h>
 
 namespace toplens::testing {
 
@@ -20,31 +15,8 @@ std::string byte_level_json();
 /// ab=262 ▁ab=263 ▁a=264; merges a+b, ▁+ab, ▁+a; normalizer Prepend and Replace.
 std::string byte_fallback_json();
 
-/// A directory with these files, removed at the end.
-class TemporaryCheckpoint {
- public:
-  TemporaryCheckpoint();
-  ~TemporaryCheckpoint();
-  TemporaryCheckpoint(const TemporaryCheckpoint&) = delete;
-  TemporaryCheckpoint& operator=(const TemporaryCheckpoint&) = delete;
-  void write(const std::string& name, std::string_view contents) const;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
 std::string read_bytes(const std::filesystem::path& path);
 
-/// The message of the Error that `action` throws; empty if it throws none.
-template <typename Action>
-std::string error_of(const Action& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+void write_bytes(const std::filesystem::path& path, std::string_view bytes);
 
 }  // namespace toplens::testing

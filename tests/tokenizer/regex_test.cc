@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tokenizer/fixtures.h"
+#include "support/error_message.h"
 
 namespace toplens {
 namespace {
@@ -31,7 +31,7 @@ TEST(Regex, BracketFirstInAClassIsACharacter) {
 
 TEST(Regex, WhatLibrariesReadDifferentlyIsRefused) {
   for (const char* pattern : {"\\w", "\\h", "[a&&b]", "[a[bc]]", "\\p{N}{1,3}+", "\\Qa\\E"}) {
-    EXPECT_THAT(testing::error_of([&] { Regex::compile(pattern, "test"); }),
+    EXPECT_THAT(testing::error_message([&] { Regex::compile(pattern, "test"); }),
                 ::testing::HasSubstr("disagree"))
         << pattern;
   }

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <sstream>
 
+#include "support/error_message.h"
+#include "support/scratch_directory.h"
 #include "support/shared_data.h"
 #include "tokenizer/fixtures.h"
 #include "tokenizer/tokenizer.h"
@@ -160,11 +162,11 @@ TEST(SharedTokenizers, PartsGiveTheIdsOfTheWholeText) {
 TEST(SharedTokenizers, TruncatedModelNamesTheFile) {
   const fs::path directory = tokenizer_directory("llama-2");
   TOPLENS_NEED_SHARED(directory);
-  const testing::TemporaryCheckpoint checkpoint;
+  const testing::ScratchDirectory checkpoint;
   const std::string bytes = read_bytes(directory / "tokenizer.model");
-  checkpoint.write("tokenizer.model", bytes.substr(0, bytes.size() / 2));
+  testing::write_bytes(checkpoint / "tokenizer.model", bytes.substr(0, bytes.size() / 2));
   EXPECT_THAT(
-      testing::error_of([&] { load_tokenizer(checkpoint.path()); }),
+      testing::error_message([&] { load_tokenizer(checkpoint.path()); }),
       ::testing::AllOf(::testing::HasSubstr("tokenizer.model"), ::testing::HasSubstr("cut off")));
 }
 
