@@ -63,10 +63,9 @@ RunText choose_windows(const AnalyzeArguments& arguments, const CheckpointModel&
   }
   const auto wanted = static_cast<std::size_t>(arguments.documents);
   if (available < wanted) {
-    listener.note(
-        fmt::format("note: {} has {} full windows of {} tokens; all of them are used "
-                    "instead of {}",
-                    text.loaded.path.string(), available, text.loaded.context_length, wanted));
+    listener.note(fmt::format("note: {} has {} full window{} of {} tokens, used instead of {}",
+                              text.loaded.path.string(), available, available == 1 ? "" : "s",
+                              text.loaded.context_length, wanted));
   }
   text.windows = sample_windows(std::move(windows), wanted);
   text.record = describe_text(text.loaded.documents, text.windows, available);
@@ -199,10 +198,11 @@ std::string estimate(ModelSession& session, const EnginePlan& plan, const RunTex
   const double seconds = operations / session.product_rate(plan);
   const std::uint64_t disk = 2 * geometry_bytes(session.config(), geometry) * text.windows.size();
   return fmt::format(
-      "{} documents of {} tokens through {} layers on {} threads, {} arithmetic: {}, {} of "
+      "{} document{} of {} tokens through {} layers on {} threads, {} arithmetic: {}, {} of "
       "memory beside {} of mapped weights, {} on disk",
-      documents, text.loaded.context_length, session.config().num_layers, session.pool().size(),
-      name(plan.compute), seconds < 1 ? "under 1 s" : "about " + format_duration(1.2 * seconds),
+      documents, documents == 1 ? "" : "s", text.loaded.context_length, session.config().num_layers,
+      session.pool().size(), name(plan.compute),
+      seconds < 1 ? "under 1 s" : "about " + format_duration(1.2 * seconds),
       format_bytes(plan.bytes), format_bytes(session.model().tensors().total_bytes()),
       format_bytes(disk));
 }

@@ -102,7 +102,7 @@ void add_analyze_command(CLI::App& app, Action& action,
   command
       .add_option("--documents", arguments->documents,
                   "Documents (full windows of the text, spread evenly over it)")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1 << 30))
       ->type_name("D")
       ->capture_default_str();
   arguments->geometry.add_to(command,
