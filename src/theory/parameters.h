@@ -68,6 +68,18 @@ struct Separation {
   double f_score = std::numeric_limits<double>::quiet_NaN();
 
   static Separation perfect() { return {1.0, 1.0, 1.0}; }
+  static Separation zero() { return {0.0, 0.0, 0.0}; }
 };
+
+inline Separation& operator+=(Separation& sum, const Separation& term) {
+  sum.precision += term.precision;
+  sum.recall += term.recall;
+  sum.f_score += term.f_score;
+  return sum;
+}
+
+inline Separation operator/(const Separation& sum, double count) {
+  return {sum.precision / count, sum.recall / count, sum.f_score / count};
+}
 
 }  // namespace toplens

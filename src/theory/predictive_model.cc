@@ -142,18 +142,15 @@ void PredictiveModel::bound(std::size_t set_size, Envelope& envelope) {
 Separation PredictiveModel::centre(std::size_t set_size) {
   const ScalarModel model{linear_.data(), noise_.data(), square_.data(), set_size, tokens_};
   const auto n = static_cast<double>(set_size);
-  Separation sum{0.0, 0.0, 0.0};
+  Separation sum = Separation::zero();
   for (std::size_t k = 0; k < draws_; ++k) {
     const ScalarModelCounts counts =
         count_draw(model, z_.data() + k * stride_, norms_.data() + k * stride_, scores_.data());
     const double precision = n / (n + static_cast<double>(counts.contaminating));
     const double recall = static_cast<double>(counts.clear) / n;
-    sum.precision += precision;
-    sum.recall += recall;
-    sum.f_score += 2.0 * precision * recall / (precision + recall);
+    sum += {precision, recall, 2.0 * precision * recall / (precision + recall)};
   }
-  const auto draws = static_cast<double>(draws_);
-  return {sum.precision / draws, sum.recall / draws, sum.f_score / draws};
+  return sum / static_cast<double>(draws_);
 }
 
 }  // namespace toplens

@@ -29,19 +29,6 @@ struct DocumentRecord {
   RankedTokens tokens() const { return {contributions, order, true}; }
 };
 
-Separation& operator+=(Separation& sum, const Separation& term) {
-  sum.precision += term.precision;
-  sum.recall += term.recall;
-  sum.f_score += term.f_score;
-  return sum;
-}
-
-Separation operator/(const Separation& sum, double count) {
-  return {sum.precision / count, sum.recall / count, sum.f_score / count};
-}
-
-constexpr Separation kNothing{0.0, 0.0, 0.0};
-
 template <typename Get>
 MeasuredMean mean_over(std::size_t count, const Get& get) {
   std::vector<double> values(count);
@@ -238,7 +225,7 @@ SimulatedHead HeadSimulator::State::evaluate(std::uint64_t head_number,
         mean_over(count, [&](std::size_t i) { return conditional[i][n].chernoff.precision; });
     size.chernoff_recall =
         mean_over(count, [&](std::size_t i) { return conditional[i][n].chernoff.recall; });
-    size.gaussian = size.distribution_free = kNothing;
+    size.gaussian = size.distribution_free = Separation::zero();
     for (std::size_t i = 0; i < count; ++i) {
       size.gaussian += conditional[i][n].gaussian;
       size.distribution_free +=
@@ -246,7 +233,7 @@ SimulatedHead HeadSimulator::State::evaluate(std::uint64_t head_number,
     }
     size.gaussian = size.gaussian / static_cast<double>(count);
     size.distribution_free = size.distribution_free / static_cast<double>(count);
-    size.envelope = {kNothing, kNothing, kNothing};
+    size.envelope = {Separation::zero(), Separation::zero(), Separation::zero()};
   }
   draw_envelopes(head_number, assumptions, records, result);
 
