@@ -123,8 +123,12 @@ TensorView TensorStore::get(std::string_view name, const std::vector<std::uint64
     throw Error(fmt::format("{}: tensor {} has dtype {}, expected F32, F16 or BF16",
                             file.path().string(), in_quotes(name), in_quotes(entry.dtype)));
   }
-  return {entry.name, *type, entry.shape,
-          file.bytes().subspan(location.data_offset + entry.begin, entry.end - entry.begin)};
+  return {entry.name, *type, entry.shape, bytes_of(location)};
+}
+
+std::span<const std::byte> TensorStore::bytes_of(const Location& location) const {
+  return files_[location.file].bytes().subspan(location.data_offset + location.entry.begin,
+                                               location.entry.end - location.entry.begin);
 }
 
 std::vector<std::string> TensorStore::names() const {
@@ -152,6 +156,22 @@ std::uint64_t TensorStore::total_bytes() const {
     total += location.entry.end - location.entry.begin;
   }
   return total;
+}
+
+void TensorStore::prefetch(std::string_view name) const {
+  const auto found = locations_.find(name);
+  if (found == locations_.end()) return;
+  files_[found->second.file].prefetch(bytes_of(found->second));
+}
+
+void TensorStore::release(std::string_view name) const {
+  const auto found = locations_.find(name);
+  if (found == locations_.end()) return;
+  files_[found->second.file].release(bytes_of(found->second));
+}
+
+void TensorStore::check_intact() const {
+  for (const MappedFile& file : files_) file.check_intact();
 }
 
 }  // namespace toplens

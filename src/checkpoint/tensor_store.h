@@ -64,6 +64,13 @@ class TensorStore {
   std::vector<std::filesystem::path> files() const;
   std::uint64_t total_bytes() const;
 
+  /// Asks the system to read the tensor ahead, or lets it take the tensor's pages back. Names that
+  /// are absent are ignored.
+  void prefetch(std::string_view name) const;
+  void release(std::string_view name) const;
+  /// Throws Error naming a file that could not be read or changed its length since it was opened.
+  void check_intact() const;
+
  private:
   struct Location {
     std::size_t file = 0;
@@ -71,6 +78,7 @@ class TensorStore {
     std::uint64_t data_offset = 0;
   };
   /// Maps a file; `shard_of` (null for a single file) says which tensors the index puts there.
+  std::span<const std::byte> bytes_of(const Location& location) const;
   void add_file(const std::filesystem::path& path,
                 const std::map<std::string, std::string>* shard_of);
 

@@ -106,6 +106,7 @@ RunManifest make_manifest(const AnalyzeArguments& arguments, ModelSession& sessi
   }
   manifest.protocol.queries = arguments.geometry.queries;
   manifest.protocol.random_repeats = geometry.random_repeats;
+  manifest.protocol.random_at_all_queries = geometry.random_at_all_queries;
   manifest.protocol.seed = geometry.seed;
   manifest.protocol.compute = name(session.compute());
   manifest.threads = session.pool().size();
@@ -198,11 +199,12 @@ std::string estimate(ModelSession& session, const EnginePlan& plan, const RunTex
   const double seconds = operations / session.product_rate(plan);
   const std::uint64_t disk = 2 * geometry_bytes(session.config(), geometry) * text.windows.size();
   return fmt::format(
-      "{} documents of {} tokens through {} layers on {} threads, {} arithmetic: about {}, {} of "
+      "{} documents of {} tokens through {} layers on {} threads, {} arithmetic: {}, {} of "
       "memory beside {} of mapped weights, {} on disk",
       documents, text.loaded.context_length, session.config().num_layers, session.pool().size(),
-      name(plan.compute), format_duration(1.2 * seconds), format_bytes(plan.bytes),
-      format_bytes(session.model().tensors().total_bytes()), format_bytes(disk));
+      name(plan.compute), seconds < 1 ? "under 1 s" : "about " + format_duration(1.2 * seconds),
+      format_bytes(plan.bytes), format_bytes(session.model().tensors().total_bytes()),
+      format_bytes(disk));
 }
 
 /// One line for each set size that no document of this length can have.

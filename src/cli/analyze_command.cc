@@ -103,6 +103,7 @@ void add_analyze_command(CLI::App& app, Action& action,
       .add_option("--documents", arguments->documents,
                   "Documents (full windows of the text, spread evenly over it)")
       ->check(CLI::PositiveNumber)
+      ->type_name("D")
       ->capture_default_str();
   arguments->geometry.add_to(command,
                              "Query positions to measure: last, all, or tail:K for the last K; "
@@ -110,7 +111,8 @@ void add_analyze_command(CLI::App& app, Action& action,
   command.add_flag("--random-all-queries", arguments->random_all_queries,
                    "Measure the random control at all these queries, not at the final one alone");
   command.add_option("--out", arguments->out, "Run directory for the results, new or empty")
-      ->required();
+      ->required()
+      ->type_name("DIR");
   command.add_flag("--resume", arguments->resume,
                    "Go on with the interrupted run in --out; finished parts are kept");
   command.add_flag("--json", arguments->json, "The overall curves as one JSON object on stdout");

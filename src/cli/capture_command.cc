@@ -1,6 +1,7 @@
 #include <array>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 #include <toplens/error.h>
@@ -77,29 +78,33 @@ void run(const Arguments& arguments) {
   const ModelConfig& config = session.config();
   wanted.heads.layers = parse_layers(arguments.layers, config.num_layers);
   const std::vector<std::int32_t> ids = single_window(arguments.text.load(session.model()));
-  const std::filesystem::path directory = make_directory(arguments.out);
-
-  CaptureObserver observer(wanted.heads, directory);
+  CaptureObserver observer(wanted.heads, arguments.out);
   std::vector<AttentionObserver*> observers;
   if (wanted.any_heads()) observers.push_back(&observer);
   const std::array<std::size_t, 1> lengths = {ids.size()};
   EngineDemand demand;
   demand.kept_queries = kept_queries(observers, static_cast<int>(ids.size()));
   const EnginePlan plan = session.plan(lengths, demand);
+  const std::filesystem::path directory = make_directory(arguments.out);
+  const auto vocabulary = static_cast<std::uint64_t>(config.vocab_size);
+  // Made first: a disk that is too small is found before the work.
+  std::optional<NpyFloatWriter> logits;
+  if (wanted.logits) {
+    logits.emplace(directory / "logits.npy", std::vector<std::uint64_t>{ids.size(), vocabulary});
+  }
   const std::array<Lane, 1> lanes = {Lane{ids}};
   TerminalProgress progress(static_cast<std::uint64_t>(config.num_layers),
                             static_cast<double>(ids.size()) / config.num_layers);
   const HiddenStates hidden =
       ForwardPass(session.model(), session.pool(), plan).run(lanes, observers, &progress);
-  if (wanted.logits) {
-    const auto vocabulary = static_cast<std::uint64_t>(config.vocab_size);
-    NpyFloatWriter writer(directory / "logits.npy", {ids.size(), vocabulary});
+  if (logits) {
     OutputHead(session.model(), session.pool(), plan)
         .logits(hidden, 0, [&](std::size_t row, std::size_t first, std::span<const float> values) {
-          writer.write(row * vocabulary + first, values);
+          logits->write(row * vocabulary + first, values);
         });
-    writer.finish();
+    logits->finish();
   }
+  if (wanted.any_heads()) observer.finish();
   print_output(fmt::format("captured {} tokens, {} arithmetic, into {}\n", ids.size(),
                            name(session.compute()), arguments.out));
 }
@@ -117,10 +122,15 @@ void add_capture_command(CLI::App& app, Action& action) {
                   "logits.npy [T, vocab], attention.npy [layer, head, query, key], values.npy "
                   "[layer, kv_head, key, head_dim], head_output.npy [layer, head, query, head_dim]")
       ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("LIST")
       ->capture_default_str();
   command.add_option("--layers", arguments->layers, "Layers to store: all or a list, as in 0,2")
+      ->type_name("LIST")
       ->capture_default_str();
-  command.add_option("--out", arguments->out, "Directory for the files")->required();
+  command.add_option("--out", arguments->out, "Directory for the files")
+      ->required()
+      ->type_name("DIR");
   command.callback([&action, arguments] { action = [arguments] { run(*arguments); }; });
 }
 

@@ -87,18 +87,22 @@ void add_geometry_command(CLI::App& app, Action& action) {
   command
       .add_option("--attention", arguments->attention,
                   "Weights: [L], [head, query, key], or capture's [layer, head, query, key]")
-      ->required();
+      ->required()
+      ->type_name("FILE");
   command
       .add_option("--values", arguments->values,
                   "Values: [L, d], [kv_head, key, d], or capture's [layer, kv_head, key, d]")
-      ->required();
+      ->required()
+      ->type_name("FILE");
   command
       .add_option("--layers", arguments->layers, "Layers of 4-D arrays: all or a list, as in 0,2")
+      ->type_name("LIST")
       ->capture_default_str();
   command
       .add_option("--window", arguments->window,
                   "Sliding window: a query sees itself and the W-1 tokens before it; 0: none")
       ->check(CLI::Range(0, 1 << 30))
+      ->type_name("W")
       ->capture_default_str();
   arguments->geometry.add_to(command, "Queries to measure: last, all or tail:K");
   command.add_flag("--json", arguments->json, "A JSON array of records instead of CSV");

@@ -74,7 +74,7 @@ Json describe_tokenizer(const CheckpointTokenizer& tokenizer) {
 
 std::string show(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
-  if (value.is_array() && !value.empty() &&
+  if (value.is_array() && value.size() > 1 &&
       std::all_of(value.begin(), value.end(), [&](const Json& v) { return v == value.front(); })) {
     return fmt::format("{} (each of {})", value.front().dump(), value.size());
   }
@@ -125,9 +125,13 @@ void add_inspect_command(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand(
       "inspect",
       "Show what toplens understands of a checkpoint: sizes, windows, rope, tokenizer, BOS");
-  command.add_option("MODEL", arguments->model, "Checkpoint directory")->required();
-  command.add_option("--text", arguments->text,
-                     "Also show the token ids of this UTF-8 file (no BOS added)");
+  command.add_option("MODEL", arguments->model, "Checkpoint directory")
+      ->required()
+      ->type_name("DIR");
+  command
+      .add_option("--text", arguments->text,
+                  "Also show the token ids of this UTF-8 file (no BOS added)")
+      ->type_name("FILE");
   command.add_flag("--tokenizer-only", arguments->tokenizer_only,
                    "Look at the tokenizer alone: the directory needs no model");
   command.add_flag("--json", arguments->json, "One JSON object");

@@ -19,6 +19,18 @@ constexpr int kWorkFailed = 1;
 constexpr int kBadUsage = 2;
 constexpr int kInterrupted = 130;
 
+/// CLI11 would only say that some subcommand is required.
+void check_command(const CLI::App& app, const std::vector<std::string>& command_line) {
+  if (command_line.size() < 2 || command_line[1].rfind('-', 0) == 0) return;
+  std::string names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->get_name() == command_line[1]) return;
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  }
+  throw toplens::UsageError(
+      fmt::format("unknown command '{}'; expected one of {}", command_line[1], names));
+}
+
 int run(int argc, char** argv) {
   using namespace toplens;
   CLI::App app(
@@ -34,7 +46,9 @@ int run(int argc, char** argv) {
   add_geometry_command(app, action);
   add_perplexity_command(app, action);
   add_inspect_command(app, action);
+  add_generate_command(app, action);
   try {
+    check_command(app, command_line);
     app.parse(argc, argv);
     note_interrupts();
     action();

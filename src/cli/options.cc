@@ -26,19 +26,23 @@ void EngineArguments::add_to(CLI::App& command) {
       .add_option(
           "MODEL", model,
           "Checkpoint directory as Hugging Face ships it: config.json, safetensors, tokenizer")
-      ->required();
+      ->required()
+      ->type_name("DIR");
   command
       .add_option("--compute", compute,
                   "Arithmetic of the matrix products: bf16, f32 (for parity), or auto: bf16 for "
                   "BF16 and F16 checkpoints where the machine is fast at it")
+      ->type_name("MODE")
       ->capture_default_str();
   command.add_option("--threads", threads, "Threads; 0: all that this process may use")
       ->check(CLI::Range(0, 4096))
+      ->type_name("K")
       ->capture_default_str();
   command
       .add_option("--memory", memory,
                   "Memory for activations and buffers, as in 8GiB; the weights stay in the mapped "
                   "files. A smaller budget means smaller batches, with the same results")
+      ->type_name("BYTES")
       ->capture_default_str();
 }
 
@@ -52,17 +56,22 @@ ModelSession EngineArguments::open() const {
 }
 
 void TextArguments::add_to(CLI::App& command) {
-  command.add_option("--text", text, "UTF-8 text file, read verbatim as one document");
-  command.add_option("--jsonl", jsonl,
-                     "JSON-lines file, one document per line under the key \"text\"");
-  command.add_option("--tokens", tokens,
-                     "Token ids instead of text: a .npy file, int32 or int64, [T] or [documents, "
-                     "T], used as they are, no BOS added");
+  command.add_option("--text", text, "UTF-8 text file, read verbatim as one document")
+      ->type_name("FILE");
+  command
+      .add_option("--jsonl", jsonl, "JSON-lines file, one document per line under the key \"text\"")
+      ->type_name("FILE");
+  command
+      .add_option("--tokens", tokens,
+                  "Token ids instead of text: a .npy file, int32 or int64, [T] or [documents, "
+                  "T], used as they are, no BOS added")
+      ->type_name("FILE");
   command
       .add_option("--context-length", context_length,
                   "Tokens per document, BOS included (default: 1024 or the model's maximum, if "
                   "that is less; T for --tokens)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(2, 1 << 30))
+      ->type_name("T");
 }
 
 LoadedText TextArguments::load(const CheckpointModel& model) const {
@@ -125,19 +134,26 @@ LoadedText TextArguments::load(const CheckpointModel& model) const {
 void GeometryArguments::add_to(CLI::App& command, const std::string& queries_help) {
   command.add_option("--set-sizes", set_sizes, "Numbers N of selected tokens, as in 2,8,32")
       ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("LIST")
       ->capture_default_str();
   command
       .add_option(
           "--rankings", rankings,
           "What selects the tokens: attention, contribution (weight times value norm), random")
       ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("LIST")
       ->capture_default_str();
   command.add_option("--distances", distances, "euclidean, cosine")
       ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("LIST")
       ->capture_default_str();
-  command.add_option("--queries", queries, queries_help)->capture_default_str();
+  command.add_option("--queries", queries, queries_help)->type_name("WHICH")->capture_default_str();
   command.add_option("--random-repeats", random_repeats, "Random rankings averaged at each query")
       ->check(CLI::Range(1, 1000000))
+      ->type_name("R")
       ->capture_default_str();
   command.add_option("--seed", seed, "Seed of the random rankings and of the bootstrap")
       ->capture_default_str();

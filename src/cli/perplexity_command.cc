@@ -108,6 +108,7 @@ void add_perplexity_command(CLI::App& app, Action& action) {
       .add_option("--bos", arguments->bos,
                   "Where the checkpoint's BOS token is put: at the start of each window, of each "
                   "document, or none")
+      ->type_name("WHERE")
       ->capture_default_str();
   command.add_flag("--json", arguments->json,
                    "One JSON object: nll_nats_per_token, perplexity, num_targets");

@@ -26,8 +26,8 @@ struct NamedTensor {
 struct GeometryTensors {
   NamedTensor attention;
   NamedTensor values;
-  std::vector<int> layers;  ///< of the last form: which to measure; none given: all
-  int window = 0;           ///< a query sees itself and the window - 1 tokens before it; 0: all
+  std::vector<int> layers = {};  ///< of the last form: which to measure; none given: all
+  int window = 0;  ///< a query sees itself and the window - 1 tokens before it; 0: all
   QuerySelection queries = QuerySelection::last();
 };
 

@@ -8,11 +8,24 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <utility>
 
 #include "io/system_error.h"
 
 namespace toplens {
+namespace {
+
+/// Advice about whole pages; a failure costs speed or memory, never correctness.
+void advise(std::span<const std::byte> part, int advice) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(part.data()) / page * page;
+  const auto end = reinterpret_cast<std::uintptr_t>(part.data()) + part.size();
+  ::madvise(reinterpret_cast<void*>(begin), end - begin,
+            advice);  // NOLINT(performance-no-int-to-ptr)
+}
+
+}  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   // Without O_NONBLOCK the open of a FIFO would wait for a writer.
@@ -38,6 +51,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
       throw_system_error(path, "cannot map", reason);
     }
     data_ = static_cast<const std::byte*>(address);
+    guard_ = MappingGuard(bytes());
   }
   ::close(descriptor);
 }
@@ -49,13 +63,29 @@ MappedFile::~MappedFile() {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
+      size_(std::exchange(other.size_, 0)),
+      guard_(std::move(other.guard_)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(guard_, other.guard_);
   return *this;
 }
+
+void MappedFile::check_intact() const {
+  std::error_code error;
+  const std::uintmax_t now = std::filesystem::file_size(path_, error);
+  if (!guard_.failed() && (error || now == size_)) return;
+  throw Error(fmt::format(
+      "{}: could not be read to its end while it was in use: it had {} bytes when "
+      "it was opened, now {}",
+      path_.string(), size_, error ? "its size is unknown" : fmt::format("it has {}", now)));
+}
+
+void MappedFile::prefetch(std::span<const std::byte> part) const { advise(part, MADV_WILLNEED); }
+
+void MappedFile::release(std::span<const std::byte> part) const { advise(part, MADV_DONTNEED); }
 
 }  // namespace toplens

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <string_view>
 #include <utility>
 
 #include "base/narrow.h"
@@ -43,9 +44,9 @@ float narrowed(double value, std::size_t index, const std::string& where) {
   return static_cast<float>(value);
 }
 
-std::string header_text(const std::vector<std::uint64_t>& shape) {
-  std::string text = fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}{}), }}",
-                                 fmt::join(shape, ", "), shape.size() == 1 ? "," : "");
+std::string header_text(std::string_view dtype, const std::vector<std::uint64_t>& shape) {
+  std::string text = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}{}), }}",
+                                 dtype, fmt::join(shape, ", "), shape.size() == 1 ? "," : "");
   // As NumPy does: the data begins at a multiple of 64 bytes, a newline ends the header.
   constexpr std::size_t kBefore = 10;
   text.append((64 - (kBefore + text.size() + 1) % 64) % 64, ' ');
@@ -109,6 +110,13 @@ NpyIntArray read_npy_integers(const std::filesystem::path& path) {
   return array;
 }
 
+std::string npy_bytes(const std::vector<std::uint64_t>& shape,
+                      std::span<const std::int32_t> values) {
+  std::string bytes = header_text("<i4", shape);
+  bytes.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+  return bytes;
+}
+
 struct NpyFloatWriter::State {
   explicit State(const std::filesystem::path& path) : file(path) {}
   TemporaryFile file;
@@ -118,7 +126,7 @@ struct NpyFloatWriter::State {
 
 NpyFloatWriter::NpyFloatWriter(const std::filesystem::path& path,
                                std::vector<std::uint64_t> shape) {
-  const std::string header = header_text(shape);
+  const std::string header = header_text("<f4", shape);
   std::uint64_t num_elements = 1;
   std::uint64_t bytes = 0;
   bool fits = true;

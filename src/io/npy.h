@@ -45,6 +45,10 @@ struct NpyIntArray {
 };
 NpyIntArray read_npy_integers(const std::filesystem::path& path);
 
+/// The bytes of an int32 .npy file; `values` has the product of `shape` elements.
+std::string npy_bytes(const std::vector<std::uint64_t>& shape,
+                      std::span<const std::int32_t> values);
+
 /// Writes a float32 .npy file piece by piece without holding it: the header is written at once,
 /// elements are placed by index in any order (also from several threads, disjoint ranges), and
 /// finish() makes the file appear whole under its name (write aside, fsync, rename). Without

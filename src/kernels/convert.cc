@@ -41,6 +41,27 @@ void ToBf16(const float* from, Bf16* to, std::size_t count) {
   for (; i < count; ++i) hn::StoreU(round_to_bf16(d1, hn::LoadU(d1, from + i)), d1_16, to + i);
 }
 
+template <class D>
+hn::Vec<D> promote(D d, const hwy::bfloat16_t* from) {
+  return hn::PromoteTo(d, hn::Load(hn::Rebind<hwy::bfloat16_t, D>(), from));
+}
+
+// Highway 1.0's own promotion takes infinity and NaN for ordinary numbers (65536 and more) where
+// the processor has no instruction for it.
+template <class D>
+hn::Vec<D> promote(D d, const hwy::float16_t* from) {
+  const hn::RebindToUnsigned<D> du;
+  const hn::Rebind<hwy::float16_t, D> d_half;
+  const auto half = hn::Load(d_half, from);
+  const auto bits = hn::PromoteTo(du, hn::BitCast(hn::RebindToUnsigned<decltype(d_half)>(), half));
+  const auto exponent = hn::Set(du, 0x7c00);
+  const auto special = hn::Eq(hn::And(bits, exponent), exponent);
+  const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du, 0x8000)));
+  const auto fraction = hn::ShiftLeft<13>(hn::And(bits, hn::Set(du, 0x3ff)));
+  const auto wide = hn::Or(hn::Or(sign, fraction), hn::Set(du, 0x7f800000));
+  return hn::IfThenElse(hn::RebindMask(d, special), hn::BitCast(d, wide), hn::PromoteTo(d, half));
+}
+
 // Reads 16-bit elements by lanes; a byte copy into a register-sized buffer keeps any alignment
 // legal.
 template <class Source, class D>
@@ -51,13 +72,13 @@ void PromoteFrom(D d, const std::byte* from, float* to, std::size_t count) {
   std::size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
     std::memcpy(static_cast<void*>(buffer), from + 2 * i, 2 * lanes);
-    hn::StoreU(hn::PromoteTo(d, hn::Load(d_source, buffer)), d, to + i);
+    hn::StoreU(promote(d, buffer), d, to + i);
   }
   if (i == count) return;
   std::memset(static_cast<void*>(buffer), 0, sizeof(buffer));
   std::memcpy(static_cast<void*>(buffer), from + 2 * i, 2 * (count - i));
   HWY_ALIGN float tail[hn::MaxLanes(d)];
-  hn::Store(hn::PromoteTo(d, hn::Load(d_source, buffer)), d, tail);
+  hn::Store(promote(d, buffer), d, tail);
   std::memcpy(to + i, tail, sizeof(float) * (count - i));
 }
 

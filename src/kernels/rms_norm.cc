@@ -25,6 +25,10 @@ void RmsNorm(const float* x, const float* scale, double epsilon, float* out, std
   }
   double sum = hn::GetLane(hn::SumOfLanes(d, squares));
   for (; i < count; ++i) sum += static_cast<double>(x[i]) * x[i];
+  if (!std::isfinite(sum)) {  // squares above 1e38 overflow in float32, not in float64
+    sum = 0;
+    for (i = 0; i < count; ++i) sum += static_cast<double>(x[i]) * x[i];
+  }
   const auto factor =
       static_cast<float>(1.0 / std::sqrt(sum / static_cast<double>(count) + epsilon));
   const auto factors = hn::Set(d, factor);

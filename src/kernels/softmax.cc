@@ -53,6 +53,9 @@ void Softcap(float* values, std::size_t count, float softcap) {
             [&](auto v) { return hn::Mul(cap, hn::Tanh(d, hn::Div(v, cap))); });
 }
 
+// A whole number of vectors on every target.
+constexpr std::size_t kSumBlock = 256;
+
 bool Softmax(float* scores, std::size_t count, float scale, float softcap) {
   const hn::ScalableTag<float> d;
   const auto scales = hn::Set(d, scale);
@@ -69,14 +72,20 @@ bool Softmax(float* scores, std::size_t count, float scale, float softcap) {
   });
   if (!hn::AllTrue(d, finite)) return false;
   max = hn::MaxOfLanes(d, max);
-  // Padding lanes are given a score whose exponential is exactly 0.
-  auto sum = hn::Zero(d);
-  transform(d, scores, count, -1e30f, [&](auto v) {
-    const auto e = hn::Exp(d, hn::Sub(v, max));
-    sum = hn::Add(sum, e);
-    return e;
-  });
-  const auto inverse = hn::Div(hn::Set(d, 1.0f), hn::SumOfLanes(d, sum));
+  // Padding lanes are given a score whose exponential is exactly 0. Blocks are summed in float64:
+  // a float32 sum of a long row is off by 1e-5.
+  double sum = 0;
+  for (std::size_t first = 0; first < count; first += kSumBlock) {
+    auto block_sum = hn::Zero(d);
+    const std::size_t size = count - first < kSumBlock ? count - first : kSumBlock;
+    transform(d, scores + first, size, -std::numeric_limits<float>::infinity(), [&](auto v) {
+      const auto e = hn::Exp(d, hn::Sub(v, max));
+      block_sum = hn::Add(block_sum, e);
+      return e;
+    });
+    sum += hn::GetLane(hn::SumOfLanes(d, block_sum));
+  }
+  const auto inverse = hn::Set(d, static_cast<float>(1.0 / sum));
   transform(d, scores, count, 0.0f, [&](auto v) { return hn::Mul(v, inverse); });
   return true;
 }
@@ -114,7 +123,9 @@ void LogSumExp(const float* logits, std::size_t count, double* max_out, double* 
     }
   };
   for (i = 0; i + lanes <= count; i += lanes) add(hn::LoadU(d, logits + i));
-  if (i < count) add(load_partial(d, logits + i, count - i, -1e30f));
+  if (i < count) {
+    add(load_partial(d, logits + i, count - i, -std::numeric_limits<float>::infinity()));
+  }
   *max_out = hn::GetLane(max);
   *sum_out = hn::GetLane(hn::SumOfLanes(dd, sum));
 }

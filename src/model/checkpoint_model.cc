@@ -79,6 +79,29 @@ std::vector<float> CheckpointModel::final_norm() const {
   return vector("model.norm.weight", config_.hidden_size, config_.norm_weight_offset);
 }
 
+void CheckpointModel::prefetch_layer(int index) const {
+  const std::string prefix = layer_tensor_name(index, "");
+  for (const ExpectedTensor& tensor : expected_tensors(config_)) {
+    if (tensor.name.compare(0, prefix.size(), prefix) == 0) tensors_.prefetch(tensor.name);
+  }
+}
+
+void CheckpointModel::release_layer(int index) const {
+  const std::string prefix = layer_tensor_name(index, "");
+  for (const ExpectedTensor& tensor : expected_tensors(config_)) {
+    if (tensor.name.compare(0, prefix.size(), prefix) == 0) tensors_.release(tensor.name);
+  }
+}
+
+void CheckpointModel::prefetch_head() const {
+  tensors_.prefetch(output_tensor_name(tensors_, config_));
+}
+
+void CheckpointModel::release_embeddings() const {
+  tensors_.release(embedding_tensor_name(tensors_, config_));
+  tensors_.release(output_tensor_name(tensors_, config_));
+}
+
 std::string CheckpointModel::find_non_finite_weight(int layer) const {
   const std::string prefix = layer_tensor_name(layer, "");
   for (const ExpectedTensor& expected : expected_tensors(config_)) {

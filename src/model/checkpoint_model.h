@@ -39,6 +39,14 @@ class CheckpointModel {
   WeightMatrix output_head() const;
   std::vector<float> final_norm() const;
 
+  /// Tells the system that a layer's weights are needed soon, or no longer. Results do not depend
+  /// on it.
+  void prefetch_layer(int index) const;
+  void release_layer(int index) const;
+  /// The same for the embedding and the output head.
+  void prefetch_head() const;
+  void release_embeddings() const;
+
   /// The first tensor of a layer (or, for layer == num_layers, of the embedding and the head) that
   /// holds NaN or infinity, in words: "tensor X holds NaN at element 17"; empty if there is none.
   std::string find_non_finite_weight(int layer) const;

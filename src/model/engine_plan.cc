@@ -32,10 +32,12 @@ std::uint64_t worker_bytes(const ModelConfig& c, const Sizes& s, const EngineDem
                            std::size_t block_rows) {
   const auto length = static_cast<std::uint64_t>(demand.longest_lane);
   const auto head_dim = static_cast<std::uint64_t>(c.head_dim);
-  const std::uint64_t products = 2 * wide(block_rows) * wide(kMaxSliceOutputs) * 4;
+  const std::uint64_t outputs =
+      std::min<std::uint64_t>(kMaxSliceOutputs, std::max(s.intermediate, s.query_width));
+  const std::uint64_t products = 2 * wide(block_rows) * outputs * 4;
   const std::uint64_t slices =
       demand.converts_weights
-          ? wide(kMaxSliceOutputs) * (std::max(s.intermediate, s.hidden) + s.hidden) * s.element
+          ? outputs * (std::max(s.intermediate, s.hidden) + s.hidden) * s.element
           : 0;
   const std::uint64_t attention = 4 * (3 * length * head_dim + length * wide(kQueryBlock) +
                                        length * static_cast<std::uint64_t>(demand.kept_queries));

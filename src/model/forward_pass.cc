@@ -1,6 +1,7 @@
 #include "model/forward_pass.h"
 
 #include <algorithm>
+#include <future>
 
 #include <fmt/format.h>
 #include <toplens/error.h>
@@ -82,21 +83,30 @@ HiddenStates ForwardPass::run(std::span<const Lane> lanes,
   for (AttentionObserver* observer : observers) observer->begin(pass);
 
   HiddenStates hidden = embed(lanes);
+  model_.tensors().check_intact();
   const std::vector<LaneGroup> groups = make_groups(lanes, hidden);
   for (const LaneGroup& group : groups) {
     check_finite(model_, pool_, config.num_layers, group, "embedding");
   }
+  model_.release_embeddings();
   LayerForward layer_forward(model_, pool_, plan_, longest, observers);
   const std::uint64_t total = static_cast<std::uint64_t>(config.num_layers) * lanes.size();
   std::uint64_t done = 0;
+  model_.prefetch_layer(0);
   for (int layer = 0; layer < config.num_layers; ++layer) {
+    // Reading ahead may block in the kernel while it queues, so it has a thread of its own.
+    const std::future<void> reading_ahead = std::async(std::launch::async, [this, layer] {
+      if (layer + 1 < model_.config().num_layers) model_.prefetch_layer(layer + 1);
+    });
     const LayerWeights weights = model_.layer(layer);
     for (const LaneGroup& group : groups) {
       layer_forward.run(layer, weights, group);
+      model_.tensors().check_intact();
       done += group.lengths.size();
       layer_lane_forwards_ += group.lengths.size();
       if (progress != nullptr) progress->advance(done, total);
     }
+    model_.release_layer(layer);
   }
   for (AttentionObserver* observer : observers) observer->end();
   return hidden;

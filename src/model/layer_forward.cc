@@ -49,6 +49,7 @@ std::pair<int, std::size_t> locate(const LaneGroup& group, std::size_t row) {
 
 [[noreturn]] void throw_not_finite(const CheckpointModel& model, int layer,
                                    const std::string& what) {
+  model.tensors().check_intact();  // weights that could not be read are no weights
   const std::string weight = model.find_non_finite_weight(layer);
   throw Error(fmt::format("{} ({})", what,
                           weight.empty() ? "the weights are finite: an overflow" : weight));

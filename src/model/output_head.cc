@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <toplens/error.h>
 
+#include "kernels/convert.h"
 #include "kernels/rms_norm.h"
 #include "kernels/softmax.h"
 
@@ -17,7 +18,6 @@ namespace {
 double log_sum_exp(std::span<const PartialLogSumExp> slices) {
   double max = -INFINITY;
   for (const PartialLogSumExp& slice : slices) {
-    if (std::isnan(slice.max)) return slice.max;
     max = std::max(max, slice.max);
   }
   double sum = 0;
@@ -46,11 +46,18 @@ void OutputHead::normalize(MatrixView<const float> rows) {
   });
 }
 
-void OutputHead::project(const Projector::Store& store) {
+void OutputHead::project(const Projector::Store& store,
+                         const std::function<std::string(std::size_t)>& place) {
   const WeightMatrix head = model_.output_head();
   const auto softcap = static_cast<float>(config_.final_softcap);
   const std::array<Projector::Output, 1> output = {
       {{&head, [&](std::size_t row, std::size_t first, std::span<const float> values) {
+          if (!all_finite(values)) {  // the soft-cap would make infinity finite
+            const std::string weight = model_.find_non_finite_weight(config_.num_layers);
+            throw Error(
+                fmt::format("output head: logits are not finite in {} ({})", place(row),
+                            weight.empty() ? "the weights are finite: an overflow" : weight));
+          }
           if (softcap == 0) return store(row, first, values);
           std::array<float, kMaxSliceOutputs> capped;
           std::copy(values.begin(), values.end(), capped.begin());
@@ -58,6 +65,7 @@ void OutputHead::project(const Projector::Store& store) {
           store(row, first, std::span<const float>(capped).first(values.size()));
         }}}};
   projector_.run(normalized_, output);
+  model_.tensors().check_intact();
 }
 
 void OutputHead::logits(
@@ -66,9 +74,11 @@ void OutputHead::logits(
   const MatrixView<const float> rows = hidden.lane(lane);
   for (std::size_t first = 0; first < rows.rows(); first += kFullBlockRows) {
     normalize(rows.row_range(first, std::min(kFullBlockRows, rows.rows() - first)));
-    project([&](std::size_t row, std::size_t first_output, std::span<const float> values) {
-      store(first + row, first_output, values);
-    });
+    project(
+        [&](std::size_t row, std::size_t first_output, std::span<const float> values) {
+          store(first + row, first_output, values);
+        },
+        [&](std::size_t row) { return fmt::format("document {} at token {}", lane, first + row); });
   }
 }
 
@@ -94,14 +104,20 @@ std::vector<std::vector<double>> OutputHead::token_nll(const HiddenStates& hidde
     const std::size_t count = std::min(kFullBlockRows, hidden.rows() - first);
     normalize(hidden.rows(first, count));
     std::fill(partial.begin(), partial.end(), PartialLogSumExp{-INFINITY, 0});
-    project([&](std::size_t row, std::size_t first_output, std::span<const float> values) {
-      const std::size_t slice = first_output / (kMaxSliceOutputs / 2);
-      partial[row * max_slices + slice] = partial_log_sum_exp(values);
-      const std::size_t target = targets[first + row];
-      if (target >= first_output && target < first_output + values.size()) {
-        target_logit[row] = values[target - first_output];
-      }
-    });
+    project(
+        [&](std::size_t row, std::size_t first_output, std::span<const float> values) {
+          const std::size_t slice = first_output / (kMaxSliceOutputs / 2);
+          partial[row * max_slices + slice] = partial_log_sum_exp(values);
+          const std::size_t target = targets[first + row];
+          if (target >= first_output && target < first_output + values.size()) {
+            target_logit[row] = values[target - first_output];
+          }
+        },
+        [&](std::size_t row) {
+          std::size_t lane = 0;
+          while (lane + 1 < lanes.size() && hidden.first_row(lane + 1) <= first + row) ++lane;
+          return fmt::format("document {} at token {}", lane, first + row - hidden.first_row(lane));
+        });
     for (std::size_t row = 0; row < count; ++row) {
       row_nll[first + row] =
           log_sum_exp(std::span(partial).subspan(row * max_slices, max_slices)) - target_logit[row];
@@ -110,13 +126,7 @@ std::vector<std::vector<double>> OutputHead::token_nll(const HiddenStates& hidde
   std::vector<std::vector<double>> nll(lanes.size());
   for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
     for (std::size_t t = 1; t < lanes[lane].token_ids.size(); ++t) {
-      const double value = row_nll[hidden.first_row(lane) + t - 1];
-      if (!std::isfinite(value)) {
-        const std::string weight = model_.find_non_finite_weight(config_.num_layers);
-        throw Error(fmt::format("output head: logits are not finite in document {} at token {}{}",
-                                lane, t - 1, weight.empty() ? "" : " (" + weight + ")"));
-      }
-      nll[lane].push_back(value);
+      nll[lane].push_back(row_nll[hidden.first_row(lane) + t - 1]);
     }
   }
   return nll;

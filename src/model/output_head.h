@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "model/checkpoint_model.h"
@@ -25,13 +26,14 @@ class OutputHead {
                                              std::span<const Lane> lanes);
 
   /// Gives store(position, first token id, logits) slices that together cover [length, vocab_size]
-  /// of one lane. Called concurrently.
+  /// of one lane. Called concurrently. Throws Error where logits are not finite.
   void logits(const HiddenStates& hidden, std::size_t lane,
               const std::function<void(std::size_t, std::size_t, std::span<const float>)>& store);
 
  private:
   void normalize(MatrixView<const float> rows);
-  void project(const Projector::Store& store);
+  /// `place` says for messages which document and token a row of the block is.
+  void project(const Projector::Store& store, const std::function<std::string(std::size_t)>& place);
 
   const CheckpointModel& model_;
   const ModelConfig& config_;

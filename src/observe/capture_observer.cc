@@ -51,7 +51,7 @@ void CaptureObserver::observe(const HeadView& view, int /*worker*/) {
   }
 }
 
-void CaptureObserver::end() {
+void CaptureObserver::finish() {
   if (attention_) attention_->finish();
   if (values_) values_->finish();
   if (head_output_) head_output_->finish();

@@ -28,8 +28,8 @@ class CaptureObserver : public AttentionObserver {
   QuerySelection queries() const override { return QuerySelection::all(); }
   void begin(const ObservedPass& pass) override;
   void observe(const HeadView& view, int worker) override;
-  /// The files appear.
-  void end() override;
+  /// The files appear; without this nothing is left behind.
+  void finish();
 
  private:
   CaptureRequest request_;

@@ -16,7 +16,7 @@
 namespace toplens {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, double>, 12> kUnits = {{
+constexpr std::array<std::pair<std::string_view, double>, 10> kUnits = {{
     {"", 1.0},
     {"B", 1.0},
     {"KiB", 1024.0},
@@ -27,8 +27,6 @@ constexpr std::array<std::pair<std::string_view, double>, 12> kUnits = {{
     {"MB", 1e6},
     {"GB", 1e9},
     {"TB", 1e12},
-    {"K", 1024.0},
-    {"G", 1073741824.0},
 }};
 
 /// The value in bytes of a line "Name:   123 kB" of a file of /proc.

@@ -68,7 +68,10 @@ TEST(Npy, WriterAndReaderRoundTripAnyShape) {
 
     const NpyFloatArray array(path);
     RC_ASSERT(array.shape() == shape);
-    RC_ASSERT(std::memcmp(array.values().data(), values.data(), count * sizeof(float)) == 0);
+    // Bits, for NaN. Outside the macro, whose || does not short-circuit.
+    const bool same_bits =
+        count == 0 || std::memcmp(array.values().data(), values.data(), count * sizeof(float)) == 0;
+    RC_ASSERT(same_bits);
   }));
 }
 

@@ -1,0 +1,174 @@
+#include "results/heads_table.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "statistics/bootstrap.h"
+
+namespace toplens {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+std::string csv_text(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted(1, '"');
+  for (const char c : text) quoted.append(c == '"' ? 2 : 1, c);
+  quoted.push_back('"');
+  return quoted;
+}
+
+std::string cell(const ArrayValues& values, std::size_t row) {
+  return std::visit(
+      [&](const auto& column) -> std::string {
+        using T = typename std::decay_t<decltype(column)>::value_type;
+        if constexpr (std::is_same_v<T, std::string>) {
+          return csv_text(column[row]);
+        } else if constexpr (std::is_floating_point_v<T>) {
+          return std::isnan(column[row]) ? "" : fmt::format("{}", column[row]);
+        } else {
+          return fmt::format("{}", column[row]);
+        }
+      },
+      values);
+}
+
+struct IntervalColumns {
+  std::vector<double> low;
+  std::vector<double> high;
+};
+
+// Draws are shared by all means over the same number of documents.
+class FScoreIntervals {
+ public:
+  FScoreIntervals(const GeometryView& geometry, const BootstrapOptions& options)
+      : geometry_(geometry), options_(options) {}
+
+  IntervalColumns columns(std::size_t ranking, std::size_t distance, std::size_t set_size) {
+    const GeometryIndex& index = geometry_.index;
+    IntervalColumns columns;
+    std::vector<double> values;
+    for (std::size_t layer = 0; layer < index.layers; ++layer) {
+      for (std::size_t head = 0; head < index.heads; ++head) {
+        values.clear();
+        for (std::size_t document = 0; document < index.documents; ++document) {
+          const float f =
+              geometry_.f_score()[index(document, layer, head, ranking, distance, set_size)];
+          if (!std::isnan(f)) values.push_back(f);
+        }
+        const std::optional<Interval> interval = of(values);
+        columns.low.push_back(interval ? interval->low : kNan);
+        columns.high.push_back(interval ? interval->high : kNan);
+      }
+    }
+    return columns;
+  }
+
+ private:
+  std::optional<Interval> of(const std::vector<double>& values) {
+    if (values.size() < 2) return std::nullopt;
+    const auto [found, unused] = by_count_.try_emplace(
+        values.size(), values.size(), options_.resamples, options_.level, options_.seed);
+    return found->second.interval(values);
+  }
+
+  const GeometryView& geometry_;
+  BootstrapOptions options_;
+  std::map<std::size_t, BootstrapMeans> by_count_;
+};
+
+std::vector<std::string> undefined_set_sizes(const GeometryView& geometry) {
+  std::vector<std::string> lists(geometry.index.layers * geometry.index.heads);
+  for (std::size_t n = 0; n < geometry.set_sizes.size(); ++n) {
+    std::vector<bool> defined(lists.size(), false);
+    for (std::size_t r = 0; r < geometry.rankings.size(); ++r) {
+      for (std::size_t d = 0; d < geometry.distances.size(); ++d) {
+        const std::vector<double> means = mean_over_documents(geometry, 0, r, d, n);
+        for (std::size_t head = 0; head < means.size(); ++head)
+          if (!std::isnan(means[head])) defined[head] = true;
+      }
+    }
+    for (std::size_t head = 0; head < lists.size(); ++head) {
+      if (defined[head]) continue;
+      lists[head] += fmt::format("{}{}", lists[head].empty() ? "" : ";", geometry.set_sizes[n]);
+    }
+  }
+  return lists;
+}
+
+}  // namespace
+
+HeadTable::HeadTable(int num_layers, int num_query_heads)
+    : num_rows_(static_cast<std::size_t>(num_layers) * static_cast<std::size_t>(num_query_heads)),
+      num_query_heads_(num_query_heads) {}
+
+void HeadTable::add_column(const std::string& name, ArrayValues values) {
+  assert(size(values) == num_rows_);
+  assert(std::none_of(columns_.begin(), columns_.end(),
+                      [&](const Column& column) { return column.name == name; }));
+  columns_.push_back({name, std::move(values)});
+}
+
+std::string HeadTable::to_csv() const {
+  std::string csv;
+  const auto add_line = [&](const auto& text_of) {
+    for (const Column& column : columns_) {
+      if (&column != columns_.data()) csv.push_back(',');
+      csv.append(text_of(column));
+    }
+    csv.push_back('\n');
+  };
+  add_line([](const Column& column) { return csv_text(column.name); });
+  for (std::size_t row = 0; row < num_rows_; ++row)
+    add_line([&](const Column& column) { return cell(column.values, row); });
+  return csv;
+}
+
+void add_head_columns(HeadTable& table, int num_kv_heads, std::size_t documents) {
+  assert(num_kv_heads > 0 && table.num_query_heads() % num_kv_heads == 0);
+  const int heads_per_kv_head = table.num_query_heads() / num_kv_heads;
+  std::vector<std::int32_t> layers;
+  std::vector<std::int32_t> heads;
+  std::vector<std::int32_t> kv_heads;
+  for (std::size_t row = 0; row < table.num_rows(); ++row) {
+    const int head = static_cast<int>(row) % table.num_query_heads();
+    layers.push_back(static_cast<int>(row) / table.num_query_heads());
+    heads.push_back(head);
+    kv_heads.push_back(head / heads_per_kv_head);
+  }
+  table.add_column("layer", std::move(layers));
+  table.add_column("head", std::move(heads));
+  table.add_column("kv_head", std::move(kv_heads));
+  table.add_column("documents", std::vector<std::int64_t>(table.num_rows(),
+                                                          static_cast<std::int64_t>(documents)));
+}
+
+void add_geometry_columns(HeadTable& table, const GeometryView& geometry,
+                          const BootstrapOptions& options) {
+  assert(geometry.index.layers * geometry.index.heads == table.num_rows());
+  table.add_column("not_defined", undefined_set_sizes(geometry));
+  FScoreIntervals intervals(geometry, options);
+  for (std::size_t r = 0; r < geometry.rankings.size(); ++r) {
+    for (std::size_t d = 0; d < geometry.distances.size(); ++d) {
+      for (std::size_t n = 0; n < geometry.set_sizes.size(); ++n) {
+        const std::string suffix = fmt::format("_{}_{}_{}", geometry.rankings[r],
+                                               geometry.distances[d], geometry.set_sizes[n]);
+        for (std::size_t m = 0; m < kGeometryMetrics.size(); ++m) {
+          const std::string name(kGeometryMetrics[m]);
+          table.add_column(name + suffix, mean_over_documents(geometry, m, r, d, n));
+          if (name != "f_score") continue;
+          IntervalColumns interval = intervals.columns(r, d, n);
+          table.add_column(name + "_low" + suffix, std::move(interval.low));
+          table.add_column(name + "_high" + suffix, std::move(interval.high));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace toplens

@@ -1,0 +1,279 @@
+#include "results/run_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+#include <regex>
+
+#include <fmt/format.h>
+
+#include "io/atomic_file.h"
+#include "io/json_text.h"
+#include "io/system_error.h"
+#include "results/netcdf_file.h"
+
+namespace toplens {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kRunJson = "run.json";
+constexpr const char* kParts = "parts";
+constexpr const char* kSettingsAttribute = "settings_sha256";
+
+// What io/temporary_file.h calls a file under construction, for the files of a run directory.
+bool is_leftover(const fs::path& path) {
+  static const std::regex kPattern(
+      R"(\.(run\.json|[a-z]+\.(nc|csv|html)|part-[0-9]{4,}\.nc)\.[0-9]+-[0-9]+\.tmp)");
+  return std::regex_match(path.filename().string(), kPattern);
+}
+
+std::optional<int> part_index(const fs::path& path) {
+  static const std::regex kPattern(R"(part-([0-9]{4,9})\.nc)");
+  std::smatch match;
+  const std::string name = path.filename().string();
+  if (!std::regex_match(name, match, kPattern)) return std::nullopt;
+  return std::stoi(match[1]);
+}
+
+std::vector<fs::path> entries(const fs::path& directory) {
+  std::vector<fs::path> found;
+  try {
+    for (const auto& entry : fs::directory_iterator(directory)) found.push_back(entry.path());
+  } catch (const fs::filesystem_error& error) {
+    throw_system_error(directory, "cannot list", error.code().value());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void make_directory(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (!error && !fs::is_directory(path, error)) error.assign(ENOTDIR, std::generic_category());
+  if (error) throw_system_error(path, "cannot make the output directory", error.value());
+}
+
+// What is in the way of a new run: neither leftovers nor a folder parts/ that holds nothing else.
+std::vector<std::string> contents(const fs::path& directory) {
+  std::vector<std::string> names;
+  for (const fs::path& path : entries(directory)) {
+    if (is_leftover(path)) continue;
+    if (path.filename() == kParts && fs::is_directory(path)) {
+      const std::vector<fs::path> parts = entries(path);
+      if (std::all_of(parts.begin(), parts.end(), is_leftover)) continue;
+    }
+    names.push_back(path.filename().string());
+  }
+  return names;
+}
+
+std::string list_some(const std::vector<std::string>& names) {
+  if (names.size() == 1) return in_quotes(names[0]);
+  return fmt::format("{} and {} more", in_quotes(names[0]), names.size() - 1);
+}
+
+void remove_leftovers(const fs::path& directory) {
+  for (const fs::path& path : entries(directory)) {
+    if (!is_leftover(path)) continue;
+    std::error_code error;
+    fs::remove(path, error);
+    if (error) throw_system_error(path, "cannot remove a temporary file", error.value());
+  }
+}
+
+bool is_complete(const nlohmann::ordered_json& run) { return run.at("status") == "complete"; }
+
+std::string settings_digest(const RunManifest& manifest) {
+  return sha256(manifest.settings().dump());
+}
+
+}  // namespace
+
+// An advisory lock on the directory itself: no file of its own, and it ends with the process.
+class RunDirectory::Lock {
+ public:
+  explicit Lock(const fs::path& path)
+      : descriptor_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (descriptor_ < 0) throw_system_error(path, "cannot open the output directory", errno);
+    // Other reasons (a file system without locks) are no reason to refuse the work.
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      ::close(descriptor_);
+      throw Error(
+          fmt::format("{}: another process is writing this run; wait for it, or choose "
+                      "another --out",
+                      path.string()));
+    }
+  }
+  ~Lock() { ::close(descriptor_); }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+nlohmann::ordered_json read_run_json(const fs::path& run_directory) {
+  const fs::path path = run_directory / kRunJson;
+  const nlohmann::ordered_json run = parse_json(read_text_file(path), path.string());
+  const auto damaged = [&](std::string_view what) {
+    throw Error(fmt::format("{}: is no run.json of toplens: {}", path.string(), what));
+  };
+  if (!run.is_object()) damaged("not a JSON object");
+  if (!run.contains("schema_version") || !run["schema_version"].is_number_integer())
+    damaged("no integer schema_version");
+  if (const auto version = run["schema_version"].get<std::int64_t>();
+      version != kRunSchemaVersion) {
+    throw Error(fmt::format("{}: has schema_version {}, this toplens reads {}", path.string(),
+                            version, kRunSchemaVersion));
+  }
+  if (!run.contains("status") || !run["status"].is_string()) damaged("no status");
+  if (!run.contains("settings") || !run["settings"].is_object()) damaged("no settings");
+  return run;
+}
+
+RunDirectory::RunDirectory(fs::path path, std::unique_ptr<Lock> lock, const RunManifest& manifest)
+    : path_(std::move(path)), lock_(std::move(lock)), settings_sha256_(settings_digest(manifest)) {}
+RunDirectory::RunDirectory(RunDirectory&&) noexcept = default;
+RunDirectory& RunDirectory::operator=(RunDirectory&&) noexcept = default;
+RunDirectory::~RunDirectory() = default;
+
+RunDirectory RunDirectory::create(const fs::path& path, const RunManifest& manifest) {
+  make_directory(path);
+  auto lock = std::make_unique<Lock>(path);
+  if (const std::vector<std::string> found = contents(path); !found.empty()) {
+    if (!fs::exists(path / kRunJson)) {
+      throw Error(fmt::format(
+          "{}: the output directory is not empty and holds no run ({}); choose another --out",
+          path.string(), list_some(found)));
+    }
+    const nlohmann::ordered_json run = read_run_json(path);
+    const std::string difference = first_difference(run["settings"], manifest.settings());
+    if (!difference.empty()) {
+      throw Error(
+          fmt::format("{}: the output directory holds another run: settings differ in {}; "
+                      "choose another --out",
+                      path.string(), difference));
+    }
+    throw Error(is_complete(run)
+                    ? fmt::format("{}: the output directory holds this very run, complete; choose "
+                                  "another --out",
+                                  path.string())
+                    : fmt::format("{}: the output directory holds this very run, unfinished; go on "
+                                  "with --resume, or choose another --out",
+                                  path.string()));
+  }
+  remove_leftovers(path);
+  make_directory(path / kParts);
+  remove_leftovers(path / kParts);
+  RunDirectory run(path, std::move(lock), manifest);
+  run.write_manifest(manifest);
+  return run;
+}
+
+RunDirectory RunDirectory::resume(const fs::path& path, const RunManifest& manifest) {
+  if (!fs::is_directory(path)) {
+    throw Error(fmt::format("{}: nothing to resume: no such directory; leave --resume out to start",
+                            path.string()));
+  }
+  if (!fs::exists(path / kRunJson)) {
+    const std::vector<std::string> found = contents(path);
+    if (found.empty()) return create(path, manifest);
+    throw Error(
+        fmt::format("{}: nothing to resume: the directory holds no run.json ({}); choose "
+                    "another --out",
+                    path.string(), list_some(found)));
+  }
+  auto lock = std::make_unique<Lock>(path);
+  const nlohmann::ordered_json run = read_run_json(path);
+  const std::string difference = first_difference(run["settings"], manifest.settings());
+  if (!difference.empty()) {
+    throw Error(
+        fmt::format("{}: cannot resume another run: settings differ in {}; use the "
+                    "settings of that run, or another --out",
+                    path.string(), difference));
+  }
+  if (run.value("documents_per_part", 0) != manifest.documents_per_part) {
+    throw Error(fmt::format("{}: cannot resume with {} documents per part, the run has {}",
+                            path.string(), manifest.documents_per_part,
+                            run.value("documents_per_part", 0)));
+  }
+  make_directory(path / kParts);
+  remove_leftovers(path);
+  remove_leftovers(path / kParts);
+  RunDirectory resumed(path, std::move(lock), manifest);
+  resumed.write_manifest(manifest);
+  return resumed;
+}
+
+int RunDirectory::recorded_documents_per_part(const fs::path& path) {
+  if (!fs::exists(path / kRunJson)) return 0;
+  const nlohmann::ordered_json run = read_run_json(path);
+  const auto found = run.find("documents_per_part");
+  if (found == run.end() || !found->is_number_integer() || found->get<std::int64_t>() < 1 ||
+      found->get<std::int64_t>() > 1'000'000) {
+    throw Error(fmt::format("{}: no positive documents_per_part", (path / kRunJson).string()));
+  }
+  return found->get<int>();
+}
+
+fs::path RunDirectory::part_path(int index) const {
+  return path_ / kParts / fmt::format("part-{:04}.nc", index);
+}
+
+std::vector<int> RunDirectory::finished_parts() const {
+  std::vector<int> parts;
+  for (const fs::path& path : entries(path_ / kParts)) {
+    if (const std::optional<int> index = part_index(path)) parts.push_back(*index);
+  }
+  std::sort(parts.begin(), parts.end());
+  return parts;
+}
+
+void RunDirectory::write_part(int index, Dataset part) {
+  part.attributes()[kSettingsAttribute] = settings_sha256_;
+  write_netcdf(part_path(index), part);
+}
+
+Dataset RunDirectory::read_parts(int count, const std::vector<std::string>& only) const {
+  std::vector<Dataset> parts;
+  std::vector<std::string> names;
+  for (int index = 0; index < count; ++index) {
+    const fs::path path = part_path(index);
+    names.push_back(path.string());
+    try {
+      parts.push_back(read_netcdf(path, only));
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}; remove the part if it is there and run again with --resume",
+                              error.what()));
+    }
+    const Attributes& attributes = parts.back().attributes();
+    const auto found = attributes.find(kSettingsAttribute);
+    if (found == attributes.end() || found->second != AttributeValue(settings_sha256_)) {
+      throw Error(fmt::format("{}: is a part of another run; remove it and run again with --resume",
+                              path.string()));
+    }
+  }
+  return concatenate_documents(parts, names);
+}
+
+void RunDirectory::write_manifest(const RunManifest& manifest) {
+  // Document names and paths may be no UTF-8, which JSON must be.
+  write_text(kRunJson, manifest.to_json().dump(2, ' ', false,
+                                               nlohmann::ordered_json::error_handler_t::replace) +
+                           "\n");
+}
+
+void RunDirectory::write_dataset(std::string_view file_name, const Dataset& dataset) {
+  write_netcdf(path_ / file_name, dataset);
+}
+
+void RunDirectory::write_text(std::string_view file_name, std::string_view contents) {
+  write_file_atomically(path_ / file_name, contents);
+}
+
+}  // namespace toplens

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "results/dataset.h"
+#include "results/run_manifest.h"
+
+namespace toplens {
+
+/// The directory of one run: run.json, parts/part-0000.nc (one finished batch each), geometry.nc,
+/// heads.csv. Every file appears whole or not at all, and nothing that this class did not write is
+/// ever removed. A directory is locked while an object is alive (the lock dies with the process).
+class RunDirectory {
+ public:
+  /// Starts a run: makes the directory where it is absent and writes run.json. Throws Error where
+  /// it cannot be written or already holds something, saying what and what to do.
+  static RunDirectory create(const std::filesystem::path& path, const RunManifest& manifest);
+  /// Goes on with an interrupted run: removes the temporary files it left. Throws Error where the
+  /// directory holds no run, or one with other settings, naming the first that differs. A directory
+  /// whose run was interrupted before its run.json was there is started anew.
+  static RunDirectory resume(const std::filesystem::path& path, const RunManifest& manifest);
+  /// How many documents a part of the run at `path` holds, for a resuming run to keep to; 0 where
+  /// there is no run yet. Throws Error where run.json cannot be read.
+  static int recorded_documents_per_part(const std::filesystem::path& path);
+
+  RunDirectory(RunDirectory&&) noexcept;
+  RunDirectory& operator=(RunDirectory&&) noexcept;
+  ~RunDirectory();
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path part_path(int index) const;
+
+  /// Indices of the finished parts, increasing.
+  std::vector<int> finished_parts() const;
+  /// `part` has the leading dimension `document`, and gets the digest of the run's settings.
+  void write_part(int index, Dataset part);
+  /// Parts 0 .. count - 1, concatenated along `document`; with `only`, just those variables. Throws
+  /// Error naming a part that is absent, damaged or of another run, and what to do.
+  Dataset read_parts(int count, const std::vector<std::string>& only = {}) const;
+
+  void write_manifest(const RunManifest& manifest);
+  void write_dataset(std::string_view file_name, const Dataset& dataset);
+  void write_text(std::string_view file_name, std::string_view contents);
+
+ private:
+  class Lock;
+  RunDirectory(std::filesystem::path path, std::unique_ptr<Lock> lock, const RunManifest& manifest);
+
+  std::filesystem::path path_;
+  std::unique_ptr<Lock> lock_;
+  std::string settings_sha256_;
+};
+
+/// run.json of a run directory. Throws Error where it is absent, damaged, or of a newer version.
+nlohmann::ordered_json read_run_json(const std::filesystem::path& run_directory);
+
+}  // namespace toplens

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "corpus/corpus.h"
+#include "model/model_config.h"
+#include "results/digest.h"
+
+namespace toplens {
+
+/// Of run.json. A run directory of a newer version is refused.
+inline constexpr int kRunSchemaVersion = 1;
+
+struct ModelRecord {
+  std::filesystem::path path;
+  ModelConfig config;
+  CheckpointDigests digests;
+};
+
+struct WindowRecord {
+  std::string document;
+  std::size_t first_token = 0;
+  std::size_t num_tokens = 0;
+};
+
+struct TextRecord {
+  std::filesystem::path path;
+  std::string kind;           ///< "text", "jsonl" or "tokens"
+  std::string tokens_sha256;  ///< digest_token_ids of the windows used
+  std::size_t windows_available = 0;
+  int context_length = 0;
+  std::optional<std::int32_t> bos_id;  ///< the token each window starts with, if one was added
+  std::string bos_source;              ///< who decided about it, in words
+  std::vector<WindowRecord> windows;   ///< those used
+};
+
+/// Fills windows, tokens_sha256, windows_available and context_length (the longest window).
+TextRecord describe_text(std::span<const Document> documents, std::span<const TokenWindow> used,
+                         std::size_t windows_available);
+
+/// Label of a window on the `document` dimension: "moby_dick.txt@1023".
+std::string window_label(const WindowRecord& window);
+
+/// What is measured, in the spelling of the command line.
+struct Protocol {
+  std::vector<int> set_sizes;
+  std::vector<std::string> rankings;
+  std::vector<std::string> distances;
+  std::string queries;  ///< "last", "all" or "tail:K"
+  int random_repeats = 0;
+  bool random_at_all_queries = false;
+  std::uint64_t seed = 0;
+  std::string compute;  ///< as resolved: "f32" or "bf16"
+};
+
+struct StageTiming {
+  std::string name;
+  double wall_seconds = 0;
+};
+
+/// A run as run.json records it.
+struct RunManifest {
+  bool complete = false;
+  std::vector<std::string> command_line;
+  std::string started;                                  ///< utc_now() at the start
+  std::map<std::string, std::string> library_versions;  ///< "oneDNN" -> "2.6.3"
+  ModelRecord model;
+  TextRecord text;
+  Protocol protocol;
+  int documents_per_part = 0;
+  int threads = 0;
+  std::uint64_t memory_budget_bytes = 0;
+  std::vector<StageTiming> timings;
+  double cpu_seconds = 0;
+  std::optional<std::uint64_t> peak_memory_bytes;
+
+  /// What decides whether a resumed run is the same run: digests of model and text, protocol. Not
+  /// threads, memory, paths or timings.
+  nlohmann::ordered_json settings() const;
+  nlohmann::ordered_json to_json() const;
+};
+
+/// Two settings objects' first difference, in words that fit after "... differ in ": key, the value
+/// there and the value here. Empty where they are the same.
+std::string first_difference(const nlohmann::ordered_json& there,
+                             const nlohmann::ordered_json& here);
+
+/// Largest resident memory of this process so far (VmHWM); nothing where the system does not say.
+std::optional<std::uint64_t> peak_memory_bytes();
+/// User and system time of this process so far, all threads.
+double process_cpu_seconds();
+/// "2027-01-31T12:00:00Z"
+std::string utc_now();
+
+}  // namespace toplens

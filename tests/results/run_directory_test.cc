@@ -1,0 +1,260 @@
+#include "results/run_directory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <fstream>
+
+#include "io/atomic_file.h"
+#include "results/example_geometry.h"
+#include "results/netcdf_file.h"
+#include "results/temporary_directory.h"
+
+namespace toplens {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using testing::error_of;
+using testing::example_geometry;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::NanSensitiveFloatEq;
+using ::testing::Pointwise;
+using ::testing::StartsWith;
+using testing::TemporaryDirectory;
+
+RunManifest manifest_with_seed(std::uint64_t seed) {
+  RunManifest manifest;
+  manifest.protocol.seed = seed;
+  manifest.documents_per_part = 2;
+  return manifest;
+}
+
+class RunDirectoryTest : public ::testing::Test {
+ protected:
+  fs::path out() const { return directory_.path() / "out"; }
+  std::vector<std::string> files() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::recursive_directory_iterator(out()))
+      names.push_back(fs::relative(entry.path(), out()).string());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+  TemporaryDirectory directory_;
+  RunManifest manifest_ = manifest_with_seed(1);
+};
+
+Dataset part(std::size_t first_document) {
+  return example_geometry(2, 1, 2, {2, 4}, {"attention"}, {"euclidean"}, first_document);
+}
+
+TEST_F(RunDirectoryTest, ResumedRunHasThePartsOfTheFirst) {
+  {
+    RunDirectory run = RunDirectory::create(out(), manifest_);
+    EXPECT_THAT(run.finished_parts(), IsEmpty());
+    run.write_part(1, part(2));
+  }
+  EXPECT_EQ(RunDirectory::recorded_documents_per_part(out()), 2);
+  RunManifest again = manifest_;
+  again.threads = 9;
+  RunDirectory run = RunDirectory::resume(out(), again);
+  EXPECT_THAT(run.finished_parts(), ElementsAre(1));
+  run.write_part(0, part(0));
+  const Dataset pooled = run.read_parts(2);
+  EXPECT_THAT(pooled.labels<std::string>("document"),
+              ElementsAre("story.txt@0", "story.txt@63", "story.txt@126", "story.txt@189"));
+  const Dataset expected = example_geometry(4, 1, 2, {2, 4}, {"attention"});
+  EXPECT_THAT(pooled.values<float>("margin"),
+              Pointwise(NanSensitiveFloatEq(), expected.values<float>("margin")));
+  run.write_dataset("geometry.nc", pooled);
+  run.write_text("heads.csv", "layer\n");
+  again.complete = true;
+  run.write_manifest(again);
+  EXPECT_EQ(read_run_json(out())["status"], "complete");
+  EXPECT_THAT(files(), ElementsAre("geometry.nc", "heads.csv", "parts", "parts/part-0000.nc",
+                                   "parts/part-0001.nc", "run.json"));
+}
+
+TEST_F(RunDirectoryTest, CreateRefusesWhatIsThere) {
+  const std::string path = out().string();
+  const auto create = [&](std::uint64_t seed) {
+    return error_of([&] { RunDirectory::create(out(), manifest_with_seed(seed)); });
+  };
+  fs::create_directories(out());
+  std::ofstream(out() / "notes.txt") << "mine";
+  EXPECT_EQ(create(1), path +
+                           ": the output directory is not empty and holds no run ('notes.txt'); "
+                           "choose another --out");
+  fs::remove(out() / "notes.txt");
+  EXPECT_EQ(create(1), "no error");
+  EXPECT_EQ(create(1), path +
+                           ": the output directory holds this very run, unfinished; go on with "
+                           "--resume, or choose another --out");
+  EXPECT_EQ(create(5), path +
+                           ": the output directory holds another run: settings differ in "
+                           "protocol.seed (1 there, 5 here); choose another --out");
+  {
+    RunDirectory run = RunDirectory::resume(out(), manifest_);
+    manifest_.complete = true;
+    run.write_manifest(manifest_);
+  }
+  EXPECT_THAT(create(1), HasSubstr("holds this very run, complete; choose another --out"));
+  std::ofstream(directory_.path() / "file") << "x";
+  EXPECT_THAT(error_of([&] { RunDirectory::create(directory_.path() / "file", manifest_); }),
+              HasSubstr("file: cannot make the output directory: "));
+}
+
+TEST_F(RunDirectoryTest, ResumeRefusesOtherRuns) {
+  const std::string path = out().string();
+  const auto resume = [&](const RunManifest& manifest) {
+    return error_of([&] { RunDirectory::resume(out(), manifest); });
+  };
+  EXPECT_EQ(resume(manifest_),
+            path + ": nothing to resume: no such directory; leave --resume out to start");
+  { RunDirectory::create(out(), manifest_); }
+  EXPECT_EQ(resume(manifest_with_seed(5)),
+            path +
+                ": cannot resume another run: settings differ in protocol.seed (1 there, 5 "
+                "here); use the settings of that run, or another --out");
+  RunManifest other_parts = manifest_;
+  other_parts.documents_per_part = 3;
+  EXPECT_EQ(resume(other_parts), path + ": cannot resume with 3 documents per part, the run has 2");
+  std::ofstream(out() / "run.json") << R"({"schema_version": 2})";
+  EXPECT_EQ(resume(manifest_),
+            (out() / "run.json").string() + ": has schema_version 2, this toplens reads 1");
+  std::ofstream(out() / "run.json") << "{\"schema_ver";
+  EXPECT_THAT(resume(manifest_), StartsWith((out() / "run.json").string()));
+  std::ofstream(out() / "run.json") << R"({"schema_version": 1, "status": "running"})";
+  EXPECT_THAT(resume(manifest_), HasSubstr("is no run.json of toplens: no settings"));
+}
+
+TEST_F(RunDirectoryTest, LeftoversOfAKilledRunGoAndNothingElse) {
+  { RunDirectory::create(out(), manifest_).write_part(0, part(0)); }
+  const std::vector<std::string> leftovers = {".run.json.123-0.tmp", ".geometry.nc.99-1.tmp",
+                                              "parts/.part-0001.nc.123-0.tmp"};
+  const std::vector<std::string> foreign = {".notes.tmp", "notes.txt", "parts/.my-part.nc.1-0.tmp",
+                                            "parts/part-0001.nc.bak"};
+  for (const auto* names : {&leftovers, &foreign})
+    for (const std::string& name : *names) std::ofstream(out() / name) << "x";
+  const RunDirectory run = RunDirectory::resume(out(), manifest_);
+  for (const std::string& name : leftovers) EXPECT_FALSE(fs::exists(out() / name)) << name;
+  for (const std::string& name : foreign) EXPECT_TRUE(fs::exists(out() / name)) << name;
+  EXPECT_THAT(run.finished_parts(), ElementsAre(0));
+}
+
+// Killed while the temporary file of a part exists: SIGKILL lets nothing be cleaned up.
+TEST_F(RunDirectoryTest, KilledWriteLeavesOnlyWholeFiles) {
+  const pid_t child = fork();
+  if (child == 0) {
+    try {
+      RunDirectory run = RunDirectory::create(out(), manifest_);
+      run.write_part(0, part(0));
+      write_file_atomically(run.part_path(1), [](const fs::path& temporary) {
+        std::ofstream(temporary) << "half a part" << std::flush;
+        std::raise(SIGKILL);
+      });
+    } catch (const Error&) {
+    }
+    _exit(1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(files().size(), 4u);  // run.json, parts, one part, and the half one under its own name
+  const RunDirectory run = RunDirectory::resume(out(), manifest_);
+  EXPECT_THAT(run.finished_parts(), ElementsAre(0));
+  EXPECT_THAT(files(), ElementsAre("parts", "parts/part-0000.nc", "run.json"));
+}
+
+TEST_F(RunDirectoryTest, RunKilledBeforeItsManifestStartsAnew) {
+  fs::create_directories(out() / "parts");
+  std::ofstream(out() / ".run.json.123-0.tmp") << "{";
+  EXPECT_EQ(RunDirectory::recorded_documents_per_part(out()), 0);
+  const RunDirectory run = RunDirectory::resume(out(), manifest_);
+  EXPECT_THAT(files(), ElementsAre("parts", "run.json"));
+}
+
+TEST_F(RunDirectoryTest, TwoWritersAreRefused) {
+  const RunDirectory run = RunDirectory::create(out(), manifest_);
+  EXPECT_THAT(error_of([&] { RunDirectory::resume(out(), manifest_); }),
+              HasSubstr("another process is writing this run"));
+}
+
+TEST_F(RunDirectoryTest, PartsThatAreMissingDamagedOrForeignAreNamed) {
+  RunDirectory run = RunDirectory::create(out(), manifest_);
+  run.write_part(0, part(0));
+  const std::string second = run.part_path(1).string();
+  EXPECT_EQ(error_of([&] { run.read_parts(2); }),
+            second +
+                ": cannot open: No such file or directory; remove the part if it is there and "
+                "run again with --resume");
+  std::ofstream(run.part_path(1)) << "nonsense";
+  EXPECT_THAT(error_of([&] { run.read_parts(2); }), StartsWith(second + ": is no netCDF-4 file;"));
+  write_netcdf(run.part_path(1), part(2));
+  EXPECT_EQ(error_of([&] { run.read_parts(2); }),
+            second + ": is a part of another run; remove it and run again with --resume");
+}
+
+TEST_F(RunDirectoryTest, UnwritableDirectoryIsAnError) {
+  if (geteuid() == 0) {
+    // Root writes anywhere but to file systems that hold no files.
+    EXPECT_THAT(error_of([&] { RunDirectory::create("/proc/toplens-test", manifest_); }),
+                StartsWith("/proc/toplens-test: cannot make the output directory: "));
+    return;
+  }
+  fs::create_directories(out());
+  fs::permissions(out(), fs::perms::owner_read | fs::perms::owner_exec);
+  EXPECT_THAT(error_of([&] { RunDirectory::create(out(), manifest_); }),
+              HasSubstr("Permission denied"));
+  fs::permissions(out(), fs::perms::owner_all);
+}
+
+void expect_failed_part_leaves_nothing(const fs::path& out, const std::string& reason,
+                                       RunDirectory& run) {
+  const Dataset large = example_geometry(8, 8, 16, {1, 2, 4, 8, 16, 32});
+  const std::string message = error_of([&] {
+    for (int index = 1; index < 100; ++index) run.write_part(index, large);
+  });
+  EXPECT_THAT(message, StartsWith((out / "parts/part-").string()));
+  EXPECT_THAT(message, HasSubstr(reason));
+  EXPECT_EQ(message.find('\n'), std::string::npos);
+  for (const int index : run.finished_parts()) EXPECT_NO_THROW(read_netcdf(run.part_path(index)));
+  for (const auto& entry : fs::recursive_directory_iterator(out))
+    EXPECT_NE(entry.path().extension(), ".tmp") << entry.path();
+}
+
+TEST_F(RunDirectoryTest, FullDiskIsOneErrorAndNothingHalfWritten) {
+  fs::create_directories(out());
+  if (mount("tmpfs", out().c_str(), "tmpfs", 0, "size=256k") != 0)
+    GTEST_SKIP() << "SKIPPED, no tmpfs can be mounted here: " << std::strerror(errno);
+  // Detached also where the test fails.
+  struct Unmount {
+    fs::path path;
+    ~Unmount() { umount2(path.c_str(), MNT_DETACH); }
+  } const unmount{out()};
+  RunDirectory run = RunDirectory::create(out(), manifest_);
+  run.write_part(0, part(0));
+  expect_failed_part_leaves_nothing(out(), "No space left on device", run);
+}
+
+TEST_F(RunDirectoryTest, FileSizeLimitIsOneErrorAndNothingHalfWritten) {
+  RunDirectory run = RunDirectory::create(out(), manifest_);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{20000, before.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &small);
+  expect_failed_part_leaves_nothing(out(), "File too large", run);
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+}
+
+}  // namespace
+}  // namespace toplens
