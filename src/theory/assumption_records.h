@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -25,7 +26,8 @@ struct AssumptionLayout {
   std::vector<int> set_sizes;     ///< increasing, all below length
   std::uint64_t seed = 2027;      ///< of the random rankings
 
-  std::size_t lags() const { return lags(length); }
+  /// Room for lags, at least 1.
+  std::size_t lags() const { return std::max<std::size_t>(1, lags(length)); }
   /// K of theory.md (10) for so many visible tokens.
   static std::size_t lags(std::size_t visible) {
     const std::size_t half = visible > 0 ? (visible - 1) / 2 : 0;
@@ -42,10 +44,16 @@ struct AssumptionLayout {
     return set_size + (2 * k + 1) * (visible - set_size) / (2 * count);
   }
 
-  /// Places of the lists of all set sizes together, and where those of the n-th begin.
-  std::size_t selected_places() const { return selected_offset(set_sizes.size()); }
-  std::size_t competitor_places() const { return competitor_offset(set_sizes.size()); }
-  std::size_t other_places() const { return other_offset(set_sizes.size()); }
+  /// Places of the lists of all set sizes together, at least 1, and where those of the n-th begin.
+  std::size_t selected_places() const {
+    return std::max<std::size_t>(1, selected_offset(set_sizes.size()));
+  }
+  std::size_t competitor_places() const {
+    return std::max<std::size_t>(1, competitor_offset(set_sizes.size()));
+  }
+  std::size_t other_places() const {
+    return std::max<std::size_t>(1, other_offset(set_sizes.size()));
+  }
   std::size_t selected_offset(std::size_t n) const;
   std::size_t competitor_offset(std::size_t n) const;
   std::size_t other_offset(std::size_t n) const;

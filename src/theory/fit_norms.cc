@@ -53,7 +53,7 @@ NormFit fit_norms(const AssumptionView& records, std::size_t layer, std::size_t 
   }
   fit.tokens = pooled.size();
   const double centre = mean(pooled);
-  if (!(centre > 0.0)) {
+  if (spreads.size() < kLeastDocuments) {
     fit.reason = fit.sink_reason = FitReason::zero_norms;
     return fit;
   }

@@ -169,7 +169,10 @@ void describe_phase(ProfilePhase& phase, int begin, int end, const AssumptionVie
     absolute += std::abs(curve[x] - expected);
     squares += (curve[x] - expected) * (curve[x] - expected);
   }
-  if (residuals.empty()) return;
+  if (residuals.empty()) {
+    phase.reason = FitReason::zero_weights;
+    return;
+  }
   double sum = 0.0;
   for (const double residual : residuals) sum += residual * residual;
   phase.residual_sd = std::sqrt(sum / static_cast<double>(residuals.size()));

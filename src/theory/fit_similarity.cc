@@ -173,11 +173,15 @@ SimilarityFit fit_similarity(const AssumptionView& records, std::size_t layer, s
     curves.push_back(document_curve(records, d, layer, kv_head));
   }
   const LagCurve pooled = pool(curves, 0, 1);
-  const double constant = mean_from(pooled, 0);
-  if (std::isnan(constant)) {
+  // Zero norms may leave single documents or lags without pairs.
+  const auto usable = std::count_if(curves.begin(), curves.end(), [](const LagCurve& curve) {
+    return curve.pairs[0] > 0.0 && !std::isnan(mean_from(curve, curve.means.size() / 2));
+  });
+  if (static_cast<std::size_t>(usable) < kLeastDocuments) {
     fit.reason = fit.decay_reason = FitReason::zero_norms;
     return fit;
   }
+  const double constant = mean_from(pooled, 0);
   if (fit.lags >= kLeastLags) {
     const DecayGrid grid(fit.lags);
     const ExponentialDecay decay = grid.fit(pooled);
@@ -232,8 +236,8 @@ EffectiveRankFit fit_effective_rank(const AssumptionView& records, std::size_t l
   }
   if (records.shape.documents < kLeastDocuments) {
     fit.reason = FitReason::too_few_documents;
-  } else if (ranks.empty()) {
-    fit.reason = FitReason::not_recorded;
+  } else if (ranks.size() < kLeastDocuments) {
+    fit.reason = ranks.empty() ? FitReason::not_recorded : FitReason::zero_norms;
   } else {
     fit.mean = mean(ranks);
     fit.spread = standard_deviation(ranks);

@@ -76,7 +76,9 @@ struct Pool {
     result.near_duplicates = mean(near_duplicates);
     result.competitors = residuals(competitors, set_size, dimension);
     result.all_unselected = residuals(others, set_size, dimension);
-    result.reason = competitors.count > 0 ? FitReason::estimated : FitReason::no_competitors;
+    result.reason = document_betas.size() >= kLeastDocuments && others.count > 0
+                        ? FitReason::estimated
+                        : FitReason::no_competitors;
     result.beta_spread = standard_deviation(document_betas);
     const std::size_t sinks = unselected_sink.count + selected_sink.count;
     result.sink_reason = !sink_visible ? FitReason::no_sink_visible
