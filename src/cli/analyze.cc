@@ -281,10 +281,17 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
                    static_cast<double>(text.loaded.context_length) / static_cast<double>(layers));
     const Stopwatch measuring;
     PartRunner runner(session, plan, text, geometry, queries);
-    for (const std::size_t part : missing) {
-      directory.write_part(static_cast<int>(part),
-                           runner.run(part * kDocumentsPerPart, documents_of(part), listener));
-      listener.finish_part(layers * documents_of(part));
+    try {
+      for (const std::size_t part : missing) {
+        directory.write_part(static_cast<int>(part),
+                             runner.run(part * kDocumentsPerPart, documents_of(part), listener));
+        listener.finish_part(layers * documents_of(part));
+        manifest.peak_anonymous_bytes =
+            std::max(manifest.peak_anonymous_bytes.value_or(0), process_memory().anonymous_bytes);
+      }
+    } catch (const Error&) {
+      directory.discard_unstarted();
+      throw;
     }
     outcome.layer_forwards = runner.layer_forwards();
     manifest.timings.push_back({"measure", measuring.seconds()});
@@ -293,9 +300,8 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
   const Stopwatch pooling;
   outcome.geometry = pool(directory, manifest);
   manifest.timings.push_back({"pool", pooling.seconds()});
-  manifest.timings.push_back({"total", whole.seconds()});
   manifest.cpu_seconds = process_cpu_seconds();
-  manifest.peak_memory_bytes = peak_memory_bytes();
+  manifest.peak_resident_bytes = process_memory().peak_resident_bytes;
   manifest.complete = true;
   directory.write_manifest(manifest);
   return outcome;

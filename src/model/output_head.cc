@@ -100,6 +100,7 @@ std::vector<std::vector<double>> OutputHead::token_nll(const HiddenStates& hidde
   std::vector<PartialLogSumExp> partial(kFullBlockRows * max_slices);
   std::vector<double> target_logit(kFullBlockRows);
   std::vector<double> row_nll(hidden.rows());
+  model_.prefetch_head();
   for (std::size_t first = 0; first < hidden.rows(); first += kFullBlockRows) {
     const std::size_t count = std::min(kFullBlockRows, hidden.rows() - first);
     normalize(hidden.rows(first, count));
@@ -123,6 +124,7 @@ std::vector<std::vector<double>> OutputHead::token_nll(const HiddenStates& hidde
           log_sum_exp(std::span(partial).subspan(row * max_slices, max_slices)) - target_logit[row];
     }
   }
+  model_.release_embeddings();
   std::vector<std::vector<double>> nll(lanes.size());
   for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
     for (std::size_t t = 1; t < lanes[lane].token_ids.size(); ++t) {

@@ -143,6 +143,8 @@ RunDirectory& RunDirectory::operator=(RunDirectory&&) noexcept = default;
 RunDirectory::~RunDirectory() = default;
 
 RunDirectory RunDirectory::create(const fs::path& path, const RunManifest& manifest) {
+  std::error_code ignored;
+  const bool is_new = !fs::exists(path, ignored);
   make_directory(path);
   auto lock = std::make_unique<Lock>(path);
   if (const std::vector<std::string> found = contents(path); !found.empty()) {
@@ -171,6 +173,7 @@ RunDirectory RunDirectory::create(const fs::path& path, const RunManifest& manif
   make_directory(path / kParts);
   remove_leftovers(path / kParts);
   RunDirectory run(path, std::move(lock), manifest);
+  run.made_directory_ = is_new;
   run.write_manifest(manifest);
   return run;
 }
@@ -259,6 +262,14 @@ Dataset RunDirectory::read_parts(int count, const std::vector<std::string>& only
     }
   }
   return concatenate_documents(parts, names);
+}
+
+void RunDirectory::discard_unstarted() {
+  if (!finished_parts().empty()) return;
+  std::error_code ignored;  // what stays behind is an unfinished run, which a later one names
+  fs::remove(path_ / kRunJson, ignored);
+  fs::remove(path_ / kParts, ignored);
+  if (made_directory_) fs::remove(path_, ignored);
 }
 
 void RunDirectory::write_manifest(const RunManifest& manifest) {

@@ -43,6 +43,10 @@ class RunDirectory {
   /// Error naming a part that is absent, damaged or of another run, and what to do.
   Dataset read_parts(int count, const std::vector<std::string>& only = {}) const;
 
+  /// Takes back what create() or resume() made, if no part is finished: a run that failed at once
+  /// leaves nothing half-written. The directory itself goes only if it was made here.
+  void discard_unstarted();
+
   void write_manifest(const RunManifest& manifest);
   void write_dataset(std::string_view file_name, const Dataset& dataset);
   void write_text(std::string_view file_name, std::string_view contents);
@@ -54,6 +58,7 @@ class RunDirectory {
   std::filesystem::path path_;
   std::unique_ptr<Lock> lock_;
   std::string settings_sha256_;
+  bool made_directory_ = false;
 };
 
 /// run.json of a run directory. Throws Error where it is absent, damaged, or of a newer version.

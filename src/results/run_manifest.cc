@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
-#include <fstream>
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -130,7 +129,8 @@ Json RunManifest::to_json() const {
   json["timings"] = {{"wall_seconds", std::move(stages)},
                      {"total_wall_seconds", total},
                      {"cpu_seconds", cpu_seconds}};
-  json["peak_memory_bytes"] = or_null(peak_memory_bytes);
+  json["peak_memory_bytes"] = {{"resident", or_null(peak_resident_bytes)},
+                               {"anonymous", or_null(peak_anonymous_bytes)}};
   return json;
 }
 
@@ -165,15 +165,6 @@ std::string first_difference(const Json& there, const Json& here) {
     }
   };
   return Walk::compare(there, here, "");
-}
-
-std::optional<std::uint64_t> peak_memory_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    std::uint64_t kib = 0;
-    if (word == "VmHWM:" && status >> kib) return kib * 1024;
-  }
-  return std::nullopt;
 }
 
 double process_cpu_seconds() {

@@ -80,7 +80,8 @@ struct RunManifest {
   std::uint64_t memory_budget_bytes = 0;
   std::vector<StageTiming> timings;
   double cpu_seconds = 0;
-  std::optional<std::uint64_t> peak_memory_bytes;
+  std::optional<std::uint64_t> peak_resident_bytes;   ///< mapped weights included
+  std::optional<std::uint64_t> peak_anonymous_bytes;  ///< without them, looked at after each part
 
   /// What decides whether a resumed run is the same run: digests of model and text, protocol. Not
   /// threads, memory, paths or timings.
@@ -93,8 +94,6 @@ struct RunManifest {
 std::string first_difference(const nlohmann::ordered_json& there,
                              const nlohmann::ordered_json& here);
 
-/// Largest resident memory of this process so far (VmHWM); nothing where the system does not say.
-std::optional<std::uint64_t> peak_memory_bytes();
 /// User and system time of this process so far, all threads.
 double process_cpu_seconds();
 /// "2027-01-31T12:00:00Z"

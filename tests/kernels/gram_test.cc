@@ -4,29 +4,15 @@
 #include <vector>
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include "base/random.h"
 #include "kernels/separation.h"
+#include "support/simd_targets.h"
 
 namespace toplens {
 namespace {
 
-/// Runs `body` once on every instruction set that this machine has.
-template <typename Body>
-void for_each_target(Body body) {
-  int targets = 0;
-  for (const auto target : hwy::SupportedAndGeneratedTargets()) {
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    SCOPED_TRACE(hwy::TargetName(target));
-    body();
-    ++targets;
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  EXPECT_GT(targets, 0);
-}
+using testing::for_each_target;
 
 std::vector<float> integers(std::size_t count, std::uint64_t seed) {
   Random random(seed);

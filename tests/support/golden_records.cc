@@ -7,6 +7,14 @@
 #include "io/atomic_file.h"
 
 namespace toplens::testing {
+namespace {
+
+void append(std::string& list, int value) {
+  if (!list.empty()) list += ',';
+  list += std::to_string(value);
+}
+
+}  // namespace
 
 nlohmann::json expected_json(const std::filesystem::path& model) {
   return nlohmann::json::parse(read_text_file(model / "expected" / "expected.json"));
@@ -16,7 +24,7 @@ std::string set_sizes(const nlohmann::json& records) {
   std::set<int> sizes;
   for (const nlohmann::json& record : records) sizes.insert(record.at("set_size").get<int>());
   std::string text;
-  for (const int size : sizes) text += (text.empty() ? "" : ",") + std::to_string(size);
+  for (const int size : sizes) append(text, size);
   return text;
 }
 
@@ -36,7 +44,7 @@ std::vector<LayersOfAWindow> layers_by_window(const std::filesystem::path& model
   const ModelConfig config = read_model_config(model);
   for (int layer = 0; layer < config.num_layers; ++layer) {
     std::string& text = layers[config.layer_window[static_cast<std::size_t>(layer)]];
-    text += (text.empty() ? "" : ",") + std::to_string(layer);
+    append(text, layer);
   }
   std::vector<LayersOfAWindow> result;
   for (const auto& [window, text] : layers) result.push_back({window, text});

@@ -1,0 +1,136 @@
+#include "bench/gemm_ceiling.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+#include <dnnl.hpp>
+
+#include "bench/stopwatch.h"
+#include "checkpoint/random_weights.h"
+
+// libgomp's, as in parallel/thread_pool.cc.
+extern "C" void omp_set_num_threads(int);
+
+namespace toplens::bench {
+namespace {
+
+constexpr std::array<std::size_t, 2> kRows = {1024, 2048};
+
+/// One inner_product of the calling thread, with as many OpenMP threads as that has now.
+class Product {
+ public:
+  Product(ComputeType type, std::size_t rows, std::size_t outputs, std::size_t inputs,
+          const std::byte* input, const std::byte* weights, float* out) {
+    using Memory = dnnl::memory;
+    const auto in = type == ComputeType::f32 ? Memory::data_type::f32 : Memory::data_type::bf16;
+    const auto plain = Memory::format_tag::ab;
+    const auto dim = [](std::size_t n) { return static_cast<Memory::dim>(n); };
+    const Memory::desc source({dim(rows), dim(inputs)}, in, plain);
+    const Memory::desc weight({dim(outputs), dim(inputs)}, in, plain);
+    const Memory::desc destination({dim(rows), dim(outputs)}, Memory::data_type::f32, plain);
+    primitive_ = dnnl::inner_product_forward(dnnl::inner_product_forward::primitive_desc(
+        {dnnl::prop_kind::forward_inference, source, weight, destination}, engine_));
+    arguments_ = {{DNNL_ARG_SRC, Memory(source, engine_, const_cast<std::byte*>(input))},
+                  {DNNL_ARG_WEIGHTS, Memory(weight, engine_, const_cast<std::byte*>(weights))},
+                  {DNNL_ARG_DST, Memory(destination, engine_, out)}};
+  }
+  void run() {
+    primitive_.execute(stream_, arguments_);
+    stream_.wait();
+  }
+
+ private:
+  dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream_{engine_};
+  dnnl::inner_product_forward primitive_;
+  std::unordered_map<int, dnnl::memory> arguments_;
+};
+
+/// Random normal elements in the compute type.
+std::vector<std::byte> random_matrix(ComputeType type, std::size_t elements, double deviation) {
+  const DataType stored = type == ComputeType::f32 ? DataType::f32 : DataType::bf16;
+  std::vector<std::byte> bytes(elements * bytes_per_element(stored));
+  RandomWeights(stored, 0, deviation).fill(elements, 0, bytes);
+  return bytes;
+}
+
+}  // namespace
+
+GemmCeiling::GemmCeiling(const ModelConfig& config, ComputeType type, ThreadPool& pool)
+    : type_(type), pool_(pool) {
+  const auto size = [](int n) { return static_cast<std::size_t>(n); };
+  const std::size_t hidden = size(config.hidden_size), inner = size(config.intermediate_size);
+  const std::size_t query = size(config.num_query_heads * config.head_dim);
+  std::size_t most_inputs = 0, most_weights = 0, most_outputs = 0;
+  for (const auto& [outputs, inputs] : {std::pair(query, hidden), std::pair(hidden, query),
+                                        std::pair(inner, hidden), std::pair(hidden, inner)}) {
+    for (const std::size_t rows : kRows) {
+      // A worker of the pool multiplies as many rows as OpenMP's threads do together.
+      const auto workers = static_cast<std::size_t>(pool.size());
+      candidates_.push_back({rows, outputs, inputs, true});
+      candidates_.push_back({rows, outputs, inputs, false});
+      most_inputs = std::max(most_inputs, workers * rows * inputs);
+      most_weights = std::max(most_weights, outputs * inputs);
+      most_outputs = std::max(most_outputs, workers * rows * outputs);
+    }
+  }
+  inputs_ = random_matrix(type, most_inputs, 1.0);
+  weights_ = random_matrix(type, most_weights, 0.02);
+  outputs_.resize(most_outputs);
+  best_ = candidates_.front();
+}
+
+GemmCeiling::~GemmCeiling() { omp_set_num_threads(1); }
+
+double GemmCeiling::measure(const Candidate& c, int repeats) {
+  const std::size_t element = type_ == ComputeType::f32 ? 4 : 2;
+  const std::size_t parts = c.open_mp ? 1 : static_cast<std::size_t>(pool_.size());
+  double best_seconds = 0;
+  std::vector<std::unique_ptr<Product>> products(parts);
+  const auto product = [&](std::size_t part) {
+    return std::make_unique<Product>(type_, c.rows, c.outputs, c.inputs,
+                                     inputs_.data() + part * c.rows * c.inputs * element,
+                                     weights_.data(), outputs_.data() + part * c.rows * c.outputs);
+  };
+  if (c.open_mp) {
+    omp_set_num_threads(pool_.size());
+    products[0] = product(0);
+  } else {
+    omp_set_num_threads(1);
+    for (std::size_t part = 0; part < parts; ++part) products[part] = product(part);
+  }
+  for (int repeat = 0; repeat <= repeats; ++repeat) {  // the first warms up
+    const double seconds = seconds_of([&] {
+      if (c.open_mp) {
+        products[0]->run();
+      } else {
+        pool_.parallel_for(parts, [&](std::size_t part, int) { products[part]->run(); });
+      }
+    });
+    if (repeat > 0 && (best_seconds == 0 || seconds < best_seconds)) best_seconds = seconds;
+  }
+  omp_set_num_threads(1);
+  return 2.0 * static_cast<double>(parts * c.rows * c.outputs * c.inputs) / best_seconds;
+}
+
+double GemmCeiling::search() {
+  double best_rate = 0;
+  for (const Candidate& candidate : candidates_) {
+    const double rate = measure(candidate, 3);
+    if (rate <= best_rate) continue;
+    best_rate = rate;
+    best_ = candidate;
+  }
+  return best_rate;
+}
+
+double GemmCeiling::sample() { return measure(best_, 5); }
+
+std::string GemmCeiling::best() const {
+  return fmt::format("{} x {} x {}, {} {}", best_.rows, best_.inputs, best_.outputs, pool_.size(),
+                     best_.open_mp ? "OpenMP threads" : "workers with a block of rows each");
+}
+
+}  // namespace toplens::bench

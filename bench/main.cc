@@ -1,0 +1,395 @@
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <fstream>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include <fmt/format.h>
+#include <toplens/error.h>
+#include <CLI/CLI.hpp>
+
+#include "bench/gemm_ceiling.h"
+#include "bench/memory_ceiling.h"
+#include "bench/report.h"
+#include "bench/stopwatch.h"
+#include "bench/workloads.h"
+#include "cli/analyze.h"
+#include "io/atomic_file.h"
+#include "parallel/memory.h"
+#include "results/build_info.h"
+
+namespace toplens::bench {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kGiga = 1e9;
+constexpr std::size_t kDocuments = 8;
+constexpr std::size_t kFullDocuments = 4;
+constexpr std::uint64_t kMappedBytes = std::uint64_t{1} << 30;
+constexpr std::uint64_t kMemoryBytes = std::uint64_t{8} << 30;
+
+struct Arguments {
+  fs::path model;
+  fs::path work;  ///< for the run directory of analyze
+  fs::path out;
+  fs::path compare, readme;
+  bool full = false;
+  int threads = 0;
+  int rounds = 5;
+  double budget_seconds = 600;  ///< no round begins that would end later
+};
+
+void note(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
+
+std::string cpu_name() {
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(": ") + 2);
+  }
+  return "unknown processor";
+}
+
+std::string today() {
+  std::array<char, 32> text{};
+  const std::time_t now = std::time(nullptr);
+  std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M UTC", std::gmtime(&now));
+  return text.data();
+}
+
+fs::path weight_file(const fs::path& model) {
+  const fs::path whole = model / "model.safetensors";
+  if (!fs::exists(whole)) throw Error(whole.string() + ": not there; scripts/bench generates it");
+  return whole;
+}
+
+class QuietListener : public AnalyzeListener {
+ public:
+  void note(const std::string&) override {}
+  void start(std::uint64_t, double) override {}
+  void advance(std::uint64_t, std::uint64_t) override {}
+  void finish_part(std::uint64_t) override {}
+};
+
+/// What the whole command with its results on disk takes besides its pass over the model.
+double seconds_around_pass(const Arguments& arguments, int threads) {
+  AnalyzeArguments analysis;
+  analysis.engine.model = arguments.model;
+  analysis.engine.threads = threads;
+  analysis.text.tokens = arguments.model / "tokens.npy";
+  analysis.documents = static_cast<int>(kDocuments);
+  analysis.out = arguments.work / "analyze-run";
+  fs::remove_all(analysis.out);
+  QuietListener listener;
+  const AnalyzeOutcome outcome = analyze(analysis, listener);
+  fs::remove_all(analysis.out);
+  double seconds = 0;
+  for (const auto& timing : outcome.manifest.timings) {
+    if (timing.name == "prepare" || timing.name == "pool") seconds += timing.wall_seconds;
+  }
+  return seconds;
+}
+
+/// Everything but the full shape.
+class Suite {
+ public:
+  explicit Suite(const Arguments& arguments)
+      : arguments_(arguments),
+        threads_(arguments.threads > 0 ? arguments.threads : available_threads()) {}
+
+  std::vector<Row> run() {
+    describe();
+    measure_memory();
+    ModelSession session(arguments_.model, threads_, kMemoryBytes, ComputeMode::bf16);
+    GemmCeiling bf16(session.config(), ComputeType::bf16, session.pool());
+    GemmCeiling f32(session.config(), ComputeType::f32, session.pool());
+    bf16.search();
+    f32.search();
+    gemm_.what = "GEMM, bf16, " + bf16.best();
+    gemm_f32_.what = "GEMM, f32, " + f32.best();
+    PassRunner passes(session, read_documents(arguments_.model / "tokens.npy", kDocuments));
+    AttentionRunner attention(session, kDocuments, 1024);
+    describe_shapes(session.config());
+
+    double longest_round = 0;
+    for (int round = 0; round < arguments_.rounds; ++round) {
+      const double left = arguments_.budget_seconds - elapsed();
+      if (round > 0 && longest_round > left) break;
+      longest_round =
+          std::max(longest_round, seconds_of([&] { measure_round(passes, attention, bf16, f32); }));
+      note(fmt::format("round {} of {} done, {:.0f} s so far", round + 1, arguments_.rounds,
+                       elapsed()));
+    }
+    // Once: it is short and hardly varies.
+    const double around = seconds_around_pass(arguments_, threads_);
+    for (std::size_t round = 0; round < final_query_inside_.samples.size(); ++round) {
+      const double inside = final_query_inside_.samples[round];
+      add(analyze_, around + inside,
+          (around + inside) * final_query_inside_.shares[round] / inside);
+    }
+    return {gemm_,      gemm_f32_,    read_,
+            triad_,     cold_,        warm_,
+            forward_,   attention_,   select16_,
+            select256_, final_query_, final_query_inside_,
+            analyze_,   all_queries_, all_queries_inside_};
+  }
+
+ private:
+  static void add(Row& row, double value, std::optional<double> share = std::nullopt) {
+    row.samples.push_back(value);
+    if (share) row.shares.push_back(*share);
+    note(fmt::format("  {:<22} {:.4g} {}{}", row.name, value, row.unit,
+                     share ? fmt::format(", {:.1f}%", 100 * *share) : ""));
+  }
+  double elapsed() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+  void describe();
+  void describe_shapes(const ModelConfig& config);
+
+  void measure_memory() {
+    // A pool of its own: nobody may have the weights mapped while their pages are dropped.
+    ThreadPool pool(threads_);
+    const MemoryRates memory = memory_rates(pool);
+    add(read_, memory.read / kGiga);
+    add(triad_, memory.triad / kGiga);
+    const MappingRates mapping = mapping_rates(pool, weight_file(arguments_.model), kMappedBytes);
+    cold_.what +=
+        fmt::format(" ({:.0f}% of the pages had stayed)", 100 * mapping.resident_before_cold);
+    add(cold_, mapping.cold_mapping / kGiga, mapping.cold_mapping / mapping.cold_read);
+    add(warm_, mapping.warm_mapping / kGiga, mapping.warm_mapping / memory.read);
+  }
+
+  void measure_round(PassRunner& passes, AttentionRunner& attention, GemmCeiling& bf16,
+                     GemmCeiling& f32) {
+    const double before = bf16.sample();
+    const double plain = passes.plain().seconds;
+    const double after = bf16.sample();
+    // The higher of both: the share is never flattered by noise that slowed the ceiling.
+    const double ceiling = std::max(before, after);
+    add(gemm_, ceiling / kGiga);
+    const double rate = passes.operations() / plain;
+    add(forward_, rate / kGiga, rate / ceiling);
+
+    const PassRunner::Timing last = passes.geometry(final_query_geometry(), QuerySelection::last());
+    const double workers = threads_;
+    add(final_query_, last.seconds - plain, (last.seconds - plain) / plain);
+    add(final_query_inside_, last.observing_seconds / workers,
+        last.observing_seconds / workers / plain);
+    const PassRunner::Timing all = passes.geometry(all_queries_geometry(), QuerySelection::all());
+    add(all_queries_, all.seconds - plain, (all.seconds - plain) / plain);
+    add(all_queries_inside_, all.observing_seconds / workers,
+        all.observing_seconds / workers / plain);
+
+    const double f32_ceiling = f32.sample();
+    add(gemm_f32_, f32_ceiling / kGiga);
+    const double attention_rate = attention.operations() / attention.seconds();
+    add(attention_, attention_rate / kGiga, attention_rate / f32_ceiling);
+    for (const auto& [row, count] : {std::pair(&select16_, 16), std::pair(&select256_, 256)}) {
+      const SelectionTiming selection = select_top(1024, static_cast<std::size_t>(count));
+      add(*row, selection.select_seconds * kGiga,
+          selection.pass_seconds / selection.select_seconds);
+    }
+  }
+
+  const Arguments& arguments_;
+  int threads_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  Row gemm_, gemm_f32_, read_, triad_, cold_, warm_, forward_, attention_, select16_, select256_,
+      final_query_, final_query_inside_, analyze_, all_queries_, all_queries_inside_;
+};
+
+void Suite::describe() {
+  gemm_.name = "gemm_bf16";
+  gemm_.unit = "GFLOP/s";
+  gemm_.bound = "the processor's bf16 units and their clock under load";
+  gemm_f32_.name = "gemm_f32";
+  gemm_f32_.unit = "GFLOP/s";
+  gemm_f32_.bound = "the processor's f32 units";
+  read_.name = "memory_read";
+  read_.what = "memory read, 256 MiB";
+  read_.unit = "GB/s";
+  read_.bound = "memory channels, and the share of them that the machine gives";
+  triad_.name = "memory_triad";
+  triad_.what = "memory triad a = b + s c, 3 x 256 MiB";
+  triad_.unit = "GB/s";
+  triad_.bound = "the same; a's lines are read before they are written, which is not counted";
+  cold_.name = "mapping_cold";
+  cold_.what = "weights mapped and read, page cache dropped";
+  cold_.unit = "GB/s";
+  cold_.limit = "pread of the dropped file, 4 MiB at a time";
+  cold_.bound =
+      "the disk (a virtual machine's host may hold the file); the kernel's read-ahead is "
+      "smaller for page faults than for pread";
+  warm_.name = "mapping_warm";
+  warm_.what = "weights mapped and read, pages in the cache";
+  warm_.unit = "GB/s";
+  warm_.limit = "memory read";
+  warm_.bound = "page faults: 16 pages are mapped at each";
+  forward_.name = "forward_pass";
+  forward_.unit = "GFLOP/s";
+  forward_.limit = "GEMM, bf16";
+  forward_.target = 0.80;
+  forward_.bound =
+      "attention in float32, then what lies between the products: norms, activation, "
+      "conversion of activations to bf16, first touch of the buffers";
+  attention_.name = "attention";
+  attention_.unit = "GFLOP/s";
+  attention_.limit = "GEMM, f32";
+  attention_.bound =
+      "head_dim sums are short for a GEMM; exponentials; scores above the diagonal "
+      "inside a block of queries are computed and not counted";
+  for (Row* row : {&select16_, &select256_}) {
+    row->unit = "ns";
+    row->higher_is_better = false;
+    row->limit = "one pass over the row";
+    row->bound = "partial sort: branches that cannot be predicted";
+  }
+  select16_.name = "select_16";
+  select16_.what = "first 16 of 1024 in order, one thread";
+  select256_.name = "select_256";
+  select256_.what = "first 256 of 1024 in order, one thread";
+  for (Row* row :
+       {&final_query_, &final_query_inside_, &analyze_, &all_queries_, &all_queries_inside_}) {
+    row->unit = "s";
+    row->higher_is_better = false;
+    row->limit = "the forward pass";
+    row->share_is_cost = true;
+  }
+  final_query_.name = "geometry_final_query";
+  final_query_.what = "geometry at the final query (analyze's defaults), extra time of the pass";
+  final_query_.bound = "the difference of two passes: mostly their noise";
+  final_query_inside_.name = "geometry_final_inside";
+  final_query_inside_.what = "the same, time inside the observer";
+  final_query_inside_.bound =
+      "the Gram matrix of every kv head for 18 rankings (16 of them random) of one query, float64";
+  analyze_.name = "analyze";
+  analyze_.what = "the same and all that analyze does around its pass";
+  analyze_.target = 0.05;
+  analyze_.bound = "the row above; opening, digests and results do not grow with the layers' width";
+  all_queries_.name = "geometry_all_queries";
+  all_queries_.what =
+      "geometry at all queries (attention, Euclidean, 1 to 256, no inversions), "
+      "extra time of the pass";
+  all_queries_.target = 0.50;
+  all_queries_.bound = "the walk of theory.md (7): one multiply-add for each token and rank";
+  all_queries_inside_.name = "geometry_all_inside";
+  all_queries_inside_.what = "the same, time inside the observer";
+  all_queries_inside_.target = 0.50;
+  all_queries_inside_.bound = "the same; the difference is noise and the kept attention rows";
+}
+
+void Suite::describe_shapes(const ModelConfig& config) {
+  forward_.what =
+      fmt::format("forward pass, {} layers of {} x {}, {} documents of 1024 tokens, bf16",
+                  config.num_layers, config.hidden_size, config.intermediate_size, kDocuments);
+  attention_.what =
+      fmt::format("attention of a layer alone, {} heads of {}, {} documents of 1024 tokens",
+                  config.num_query_heads, config.head_dim, kDocuments);
+}
+
+/// The shape with all its layers: weights from disk once, VmHWM of this process.
+std::vector<Row> run_full(const Arguments& arguments) {
+  const int threads = arguments.threads > 0 ? arguments.threads : available_threads();
+  ModelSession session(arguments.model, threads, kMemoryBytes, ComputeMode::bf16);
+  double ceiling = 0;
+  PassRunner passes(session, read_documents(arguments.model / "tokens.npy", kFullDocuments));
+  const auto measure_ceiling = [&] {
+    GemmCeiling gemm(session.config(), ComputeType::bf16, session.pool());
+    ceiling = std::max(ceiling, gemm.search());
+  };
+  measure_ceiling();
+  note("forward pass");
+  const double seconds = passes.plain().seconds;
+  const ProcessMemory memory = process_memory();
+  measure_ceiling();
+  const double rate = passes.operations() / seconds;
+
+  Row speed;
+  speed.name = "full_forward_pass";
+  speed.what =
+      fmt::format("forward pass, all {} layers, {} of weights, {} documents of 1024 tokens",
+                  session.config().num_layers,
+                  format_bytes(session.model().tensors().total_bytes()), kFullDocuments);
+  speed.unit = "tokens/s";
+  speed.samples = {passes.tokens() / seconds};
+  speed.limit = fmt::format("GEMM, bf16 ({:.0f} GFLOP/s then)", ceiling / kGiga);
+  speed.shares = {rate / ceiling};
+  speed.bound =
+      "as the forward pass above, and the disk where it gives less than a layer's weights "
+      "in a layer's time";
+  Row peak;
+  peak.name = "full_peak_memory";
+  peak.what = "its peak resident memory (VmHWM, mapped weights included)";
+  peak.unit = "GiB";
+  peak.higher_is_better = false;
+  peak.samples = {static_cast<double>(memory.peak_resident_bytes) / (1 << 30)};
+  peak.limit = "4 GiB";
+  peak.shares = {peak.samples.front() / 4};
+  peak.share_is_cost = true;
+  peak.target = 1.0;
+  peak.bound = fmt::format(
+      "one layer's mapped pages, residual streams and buffers ({} anonymous "
+      "at the end)",
+      format_bytes(memory.anonymous_bytes));
+  return {speed, peak};
+}
+
+nlohmann::ordered_json machine(int threads) {
+  const BuildInfo build = build_info();
+  nlohmann::ordered_json json;
+  json["cpu"] = cpu_name();
+  json["threads"] = threads > 0 ? threads : available_threads();
+  json["commit"] = build.git_commit.empty() ? build.version : build.git_commit.substr(0, 10);
+  json["compiler"] = build.compiler;
+  json["date"] = today();
+  return json;
+}
+
+void run(const Arguments& arguments) {
+  // Before the work: a wrong file should not cost minutes.
+  std::optional<nlohmann::ordered_json> before;
+  if (!arguments.compare.empty()) before = read_result(arguments.compare);
+  const std::vector<Row> rows = arguments.full ? run_full(arguments) : Suite(arguments).run();
+  nlohmann::ordered_json result;
+  if (arguments.full && fs::exists(arguments.out)) result = read_result(arguments.out);
+  if (!result.contains("machine")) result["machine"] = machine(arguments.threads);
+  merge_rows(result, rows);
+  write_file_atomically(arguments.out, result.dump(2) + "\n");
+  const std::string table = markdown(result);
+  std::fputs(table.c_str(), stdout);
+  if (before) std::fputs(("\n" + comparison(*before, result)).c_str(), stdout);
+  if (!arguments.readme.empty()) replace_table(arguments.readme, table);
+}
+
+}  // namespace
+}  // namespace toplens::bench
+
+int main(int argc, char** argv) {
+  using namespace toplens::bench;
+  Arguments arguments;
+  CLI::App app("Speed of toplens against the limits of the machine, measured in the same run");
+  app.add_option("--model", arguments.model, "Generated checkpoint with tokens.npy")->required();
+  app.add_option("--out", arguments.out, "Result, JSON")->required();
+  app.add_option("--work", arguments.work, "Folder for a run directory");
+  app.add_option("--compare", arguments.compare, "Earlier result to print the change from");
+  app.add_option("--readme", arguments.readme, "File whose table is replaced");
+  app.add_flag("--full", arguments.full,
+               "One forward pass of 4 documents and the peak memory; adds rows to --out");
+  app.add_option("--threads", arguments.threads)->check(CLI::Range(0, 4096));
+  app.add_option("--rounds", arguments.rounds)->check(CLI::Range(1, 1000))->capture_default_str();
+  app.add_option("--budget-seconds", arguments.budget_seconds)->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  if (arguments.work.empty()) arguments.work = arguments.out.parent_path();
+  try {
+    run(arguments);
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "toplens_bench: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,224 @@
+#include "bench/workloads.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+#include <toplens/error.h>
+
+#include "bench/report.h"
+#include "bench/stopwatch.h"
+#include "checkpoint/random_weights.h"
+#include "geometry/geometry_observer.h"
+#include "io/npy.h"
+#include "kernels/softmax.h"
+#include "model/attention.h"
+#include "model/forward_pass.h"
+#include "selection/ranking.h"
+
+namespace toplens::bench {
+namespace {
+
+/// Passes everything on and adds up the time that it takes.
+class TimedObserver : public AttentionObserver {
+ public:
+  explicit TimedObserver(AttentionObserver& observed) : observed_(observed) {}
+  QuerySelection queries() const override { return observed_.queries(); }
+  void begin(const ObservedPass& pass) override {
+    seconds_.assign(static_cast<std::size_t>(pass.num_workers) * kPadding, 0.0);
+    observed_.begin(pass);
+  }
+  void observe(const HeadView& view, int worker) override {
+    seconds_[static_cast<std::size_t>(worker) * kPadding] +=
+        seconds_of([&] { observed_.observe(view, worker); });
+  }
+  void end() override { observed_.end(); }
+  double seconds() const {
+    double sum = 0;
+    for (const double part : seconds_) sum += part;
+    return sum;
+  }
+
+ private:
+  static constexpr std::size_t kPadding = 8;  // a cache line for each worker
+  AttentionObserver& observed_;
+  std::vector<double> seconds_;
+};
+
+std::vector<float> random_floats(std::size_t count, double deviation) {
+  std::vector<float> values(count);
+  RandomWeights(DataType::f32, 0, deviation)
+      .fill(count, 0, std::as_writable_bytes(std::span(values)));
+  return values;
+}
+
+}  // namespace
+
+std::vector<std::vector<std::int32_t>> read_documents(const std::filesystem::path& path,
+                                                      std::size_t most) {
+  const NpyIntArray tokens = read_npy_integers(path);
+  if (tokens.shape.size() != 2 || tokens.shape[0] < most) {
+    throw Error(fmt::format("{}: shape [{}], expected {} documents or more", path.string(),
+                            fmt::join(tokens.shape, ", "), most));
+  }
+  const auto length = static_cast<std::ptrdiff_t>(tokens.shape[1]);
+  std::vector<std::vector<std::int32_t>> documents;
+  for (std::size_t i = 0; i < most; ++i) {
+    const auto first = tokens.values.begin() + static_cast<std::ptrdiff_t>(i) * length;
+    documents.emplace_back(first, first + length);
+  }
+  return documents;
+}
+
+PassRunner::PassRunner(ModelSession& session, std::vector<std::vector<std::int32_t>> documents)
+    : session_(session), documents_(std::move(documents)) {}
+
+PassRunner::Timing PassRunner::run(AttentionObserver* observer) {
+  std::vector<Lane> lanes;
+  std::vector<std::size_t> lengths;
+  for (const auto& document : documents_) {
+    lanes.push_back({document});
+    lengths.push_back(document.size());
+  }
+  std::vector<AttentionObserver*> observers;
+  std::unique_ptr<TimedObserver> timed;
+  if (observer != nullptr) {
+    timed = std::make_unique<TimedObserver>(*observer);
+    observers.push_back(timed.get());
+  }
+  EngineDemand demand;
+  demand.kept_queries = kept_queries(observers, static_cast<int>(lengths.front()));
+  demand.lanes_wanted = static_cast<int>(lanes.size());
+  const EnginePlan plan = session_.plan(lengths, demand);
+  if (plan.lanes_per_batch < demand.lanes_wanted) {
+    throw Error("the documents do not fit the memory budget together");
+  }
+  ForwardPass pass(session_.model(), session_.pool(), plan);
+  Timing timing;
+  timing.seconds = seconds_of([&] { pass.run(lanes, observers); });
+  if (timed) timing.observing_seconds = timed->seconds();
+  return timing;
+}
+
+PassRunner::Timing PassRunner::plain() { return run(nullptr); }
+
+PassRunner::Timing PassRunner::geometry(const GeometryOptions& options, QuerySelection queries) {
+  std::vector<std::uint64_t> identities(documents_.size());
+  for (std::size_t i = 0; i < identities.size(); ++i) identities[i] = i;
+  GeometryObserver observer(options, queries, identities);
+  return run(&observer);
+}
+
+double PassRunner::operations() const {
+  double sum = 0;
+  for (const auto& document : documents_) {
+    sum += forward_operations(session_.config(), static_cast<int>(document.size()));
+  }
+  return sum;
+}
+
+double PassRunner::tokens() const {
+  double sum = 0;
+  for (const auto& document : documents_) sum += static_cast<double>(document.size());
+  return sum;
+}
+
+GeometryOptions final_query_geometry() { return {}; }
+
+GeometryOptions all_queries_geometry() {
+  GeometryOptions options;
+  options.rankings = {Ranking::attention};
+  options.distances = {Distance::euclidean};
+  options.with_inversions = false;
+  return options;
+}
+
+struct AttentionRunner::State {
+  State(ModelSession& session_in, std::size_t documents_in, std::size_t length_in)
+      : session(session_in),
+        config(session.config()),
+        documents(documents_in),
+        length(length_in),
+        query_width(static_cast<std::size_t>(config.num_query_heads * config.head_dim)),
+        kv_width(static_cast<std::size_t>(config.num_kv_heads * config.head_dim)),
+        query(random_floats(documents * length * query_width, 1.0)),
+        key(random_floats(documents * length * kv_width, 1.0)),
+        value(random_floats(documents * length * kv_width, 1.0)),
+        rope(config.rope, config.head_dim, static_cast<int>(length)),
+        output(session.compute(), kFullBlockRows) {
+    output.resize(documents * length, query_width);
+    for (int worker = 0; worker < session.pool().size(); ++worker) {
+      heads.emplace_back(config, rope, std::span<AttentionObserver* const>(), worker);
+    }
+  }
+
+  ModelSession& session;
+  const ModelConfig& config;
+  std::size_t documents, length, query_width, kv_width;
+  std::vector<float> query, key, value;
+  RopeTable rope;
+  InputMatrix output;
+  std::vector<HeadAttention> heads;
+};
+
+AttentionRunner::AttentionRunner(ModelSession& session, std::size_t documents, std::size_t length)
+    : state_(std::make_unique<State>(session, documents, length)) {}
+AttentionRunner::~AttentionRunner() = default;
+
+double AttentionRunner::seconds() {
+  State& s = *state_;
+  const auto kv_heads = static_cast<std::size_t>(s.config.num_kv_heads);
+  return seconds_of([&] {
+    s.session.pool().parallel_for(s.documents * kv_heads, [&](std::size_t task, int worker) {
+      const std::size_t document = task / kv_heads, first = document * s.length;
+      AttentionInput input;
+      input.lane = static_cast<int>(document);
+      input.query = {s.query.data() + first * s.query_width, s.length, s.query_width};
+      input.key = {s.key.data() + first * s.kv_width, s.length, s.kv_width};
+      input.value = {s.value.data() + first * s.kv_width, s.length, s.kv_width};
+      s.heads[static_cast<std::size_t>(worker)].run(input, static_cast<int>(task % kv_heads),
+                                                    s.output, first);
+    });
+  });
+}
+
+double AttentionRunner::operations() const {
+  const State& s = *state_;
+  const auto length = static_cast<double>(s.length);
+  return static_cast<double>(s.documents * s.query_width) * 4.0 * length * (length + 1) / 2;
+}
+
+SelectionTiming select_top(std::size_t length, std::size_t count) {
+  constexpr std::size_t kRows = 64;  // 256 KiB for 1024 tokens: they stay in the second cache
+  constexpr std::size_t kRepeats = 51;
+  constexpr std::size_t kMaxima = 16;  // one running maximum would be bound by its latency
+  std::vector<float> rows = random_floats(kRows * length, 2.0);
+  const auto row = [&](std::size_t r) { return std::span(rows).subspan(r * length, length); };
+  for (std::size_t r = 0; r < kRows; ++r) {
+    if (!softmax_row(row(r), 1.0f, 0.0f)) throw Error("random scores are not finite");
+  }
+  TokenRanker ranker;
+  std::uint64_t checksum = 0;
+  std::vector<double> select_seconds, pass_seconds;
+  for (std::size_t repeat = 0; repeat < kRepeats; ++repeat) {
+    select_seconds.push_back(seconds_of([&] {
+      for (std::size_t r = 0; r < kRows; ++r) checksum += ranker.by_score(row(r), count)[0];
+    }));
+    pass_seconds.push_back(seconds_of([&] {
+      for (std::size_t r = 0; r < kRows; ++r) {
+        const float* values = row(r).data();
+        std::array<float, kMaxima> most{};
+        for (std::size_t i = 0; i + kMaxima <= length; i += kMaxima) {
+          for (std::size_t lane = 0; lane < kMaxima; ++lane) {
+            most[lane] = std::max(most[lane], values[i + lane]);
+          }
+        }
+        checksum += *std::max_element(most.begin(), most.end()) > 0 ? 1 : 0;
+      }
+    }));
+  }
+  if (checksum == 0) throw Error("the rows are empty");
+  return {median(select_seconds) / kRows, median(pass_seconds) / kRows};
+}
+
+}  // namespace toplens::bench

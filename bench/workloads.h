@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <toplens/observer.h>
+
+#include "geometry/separability.h"
+#include "model/session.h"
+
+namespace toplens::bench {
+
+/// Documents of random token ids as `toplens generate --token-documents` wrote them.
+std::vector<std::vector<std::int32_t>> read_documents(const std::filesystem::path& tokens,
+                                                      std::size_t most);
+
+/// One forward pass over the documents with an observer or without, all documents together.
+class PassRunner {
+ public:
+  PassRunner(ModelSession& session, std::vector<std::vector<std::int32_t>> documents);
+
+  struct Timing {
+    double seconds = 0;
+    double observing_seconds = 0;  ///< of all workers together, inside the observer
+  };
+  Timing plain();
+  /// With the geometry of every head at these queries.
+  Timing geometry(const GeometryOptions& options, QuerySelection queries);
+
+  double operations() const;  ///< the model's own, of one pass
+  double tokens() const;
+
+ private:
+  Timing run(AttentionObserver* observer);
+
+  ModelSession& session_;
+  std::vector<std::vector<std::int32_t>> documents_;
+};
+
+/// What `analyze` measures by default, at the final query.
+GeometryOptions final_query_geometry();
+/// Attention ranking, Euclidean, sizes 1 to 256 in powers of two, without inversions.
+GeometryOptions all_queries_geometry();
+
+/// Attention of one layer alone: rotation, scores, softmax and weighted sums of every head of
+/// `documents` documents of `length` tokens of random projections.
+class AttentionRunner {
+ public:
+  AttentionRunner(ModelSession& session, std::size_t documents, std::size_t length);
+  ~AttentionRunner();
+  double seconds();
+  double operations() const;  ///< of causal scores and sums
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Seconds for each row, on one thread, of putting the first `count` of rows of softmax weights in
+/// order, and of one pass over the same rows (their greatest element): what no selection is below.
+struct SelectionTiming {
+  double select_seconds = 0;
+  double pass_seconds = 0;
+};
+SelectionTiming select_top(std::size_t length, std::size_t count);
+
+}  // namespace toplens::bench
