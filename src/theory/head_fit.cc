@@ -73,19 +73,20 @@ HeadFit fit_head(const AssumptionView& records, std::size_t layer, std::size_t h
   return fit;
 }
 
-std::vector<HeadFit> fit_heads(const AssumptionView& records, std::uint64_t seed) {
+std::vector<HeadFit> fit_heads(const AssumptionView& records, std::uint64_t seed,
+                               ThreadPool& pool) {
   const RecordedShape& shape = records.shape;
-  std::vector<HeadFit> fits;
-  for (std::size_t layer = 0; layer < shape.layers; ++layer) {
-    ValueFit values;
-    for (std::size_t head = 0; head < shape.heads; ++head) {
-      const std::size_t kv_head = shape.kv_head_of(head);
-      if (head % (shape.heads / shape.kv_heads) == 0) {
-        values = fit_values(records, layer, kv_head, seed);
-      }
-      fits.push_back(fit_head(records, layer, head, values));
+  const std::size_t heads_per_kv_head = shape.heads / shape.kv_heads;
+  std::vector<HeadFit> fits(shape.layers * shape.heads);
+  pool.parallel_for(shape.layers * shape.kv_heads, [&](std::size_t task, int) {
+    const std::size_t layer = task / shape.kv_heads;
+    const std::size_t kv_head = task % shape.kv_heads;
+    const ValueFit values = fit_values(records, layer, kv_head, seed);
+    for (std::size_t k = 0; k < heads_per_kv_head; ++k) {
+      const std::size_t head = kv_head * heads_per_kv_head + k;
+      fits[layer * shape.heads + head] = fit_head(records, layer, head, values);
     }
-  }
+  });
   return fits;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "parallel/thread_pool.h"
 #include "theory/fit_norms.h"
 #include "theory/fit_profile.h"
 #include "theory/fit_similarity.h"
@@ -53,7 +54,8 @@ ValueFit fit_values(const AssumptionView& records, std::size_t layer, std::size_
 HeadFit fit_head(const AssumptionView& records, std::size_t layer, std::size_t head,
                  const ValueFit& values);
 
-/// All heads, [layer][head] in one row. `seed` as of the run.
-std::vector<HeadFit> fit_heads(const AssumptionView& records, std::uint64_t seed);
+/// All heads, [layer][head] in one row. `seed` as of the run. The result does not depend on the
+/// threads.
+std::vector<HeadFit> fit_heads(const AssumptionView& records, std::uint64_t seed, ThreadPool& pool);
 
 }  // namespace toplens

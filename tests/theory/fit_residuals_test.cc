@@ -11,6 +11,11 @@
 namespace toplens {
 namespace {
 
+std::vector<HeadFit> fit_all_heads(const AssumptionView& records) {
+  ThreadPool pool(1);
+  return fit_heads(records, 2027, pool);
+}
+
 using testing::HeadSample;
 
 GenerativeParameters small_head() {
@@ -120,7 +125,7 @@ TEST(ResidualFit11, IndependentIsotropicValuesGiveSigmaOne) {
   parameters.dimension = 64;
   parameters.similarity = parameters.decay_amplitude = parameters.sink_similarity = 0.0;
   const auto documents = testing::draw_documents(GenerativeHead(parameters, {}, 7, 1), 32);
-  const HeadFit fit = fit_heads(view_of(testing::record(documents, 64)), 2027).front();
+  const HeadFit fit = fit_all_heads(view_of(testing::record(documents, 64))).front();
   EXPECT_EQ(fit.values.similarity.decay_reason, FitReason::no_decay);
   for (const RankingResidualFit& ranking : fit.residuals) {
     for (const ResidualEstimate& size : ranking.sizes) {
@@ -141,7 +146,7 @@ TEST(HeadFit, NearDuplicatesMakeTheSimilarityInapplicable) {
                   document.values.begin() + static_cast<long>(i * 32));
     }
   }
-  const HeadFit fit = fit_heads(view_of(testing::record(documents, 32)), 2027).front();
+  const HeadFit fit = fit_all_heads(view_of(testing::record(documents, 32))).front();
   EXPECT_FALSE(fit.similarity_applicable());
   EXPECT_GT(fit.near_duplicates(), 0.5);
 }
@@ -151,7 +156,7 @@ TEST(HeadFit, GivesTheAssumptionsOfTheHead) {
   parameters.length = 256;
   parameters.dimension = 64;
   const auto documents = testing::draw_documents(GenerativeHead(parameters, {}, 7, 2), 24);
-  const HeadFit fit = fit_heads(view_of(testing::record(documents, 64)), 2027).front();
+  const HeadFit fit = fit_all_heads(view_of(testing::record(documents, 64))).front();
   const auto given = fit.assumptions();
   ASSERT_TRUE(given);
   EXPECT_EQ(given->dimension, 64.0);
