@@ -110,6 +110,11 @@ void add_analyze_command(CLI::App& app, Action& action,
                              "results are means over them per document");
   command.add_flag("--random-all-queries", arguments->random_all_queries,
                    "Measure the random control at all these queries, not at the final one alone");
+  command
+      .add_option("--theory", arguments->theory,
+                  "Record what the theory needs of the final query and fit its assumptions")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
   command.add_option("--out", arguments->out, "Run directory for the results, new or empty")
       ->required()
       ->type_name("DIR");
