@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <toplens/error.h>
 
-#include "geometry/aggregate_walk.h"
+#include "geometry/gram_walk.h"
 #include "geometry/head_geometry.h"
 #include "theory/distribution_free.h"
 #include "theory/residual_fit.h"
@@ -84,7 +84,7 @@ struct HeadSimulator::State {
   SimulationOptions options;
   PredictiveModel model;
   HeadGeometry geometry;
-  AggregateWalk walk;
+  GramWalk walk;
   TokenRanker ranker;
   SimilaritySums sums;
   ConditionalBounds bounds;
@@ -106,7 +106,7 @@ void HeadSimulator::State::measure(const GenerativeHead& head, std::uint64_t doc
   record.measured.resize(geometry.num_results());
   geometry.measure(query, drawn.attention, record.measured);
 
-  walk.set_values(values, 0, WalkMethod::aggregate);
+  walk.set_values(values, 0);
   AlignedVector<double> squared(walk.values().panels() * kPanelColumns + kLaneBlock);
   squared_norms(walk.values(), squared);
   AlignedVector<double> weights(padded_to_lanes(length), 0.0);
@@ -131,27 +131,21 @@ void HeadSimulator::State::measure(const GenerativeHead& head, std::uint64_t doc
   record.selected_scores.clear();
   record.squared_norms.clear();
   walk.start(0, length, record.order, weights.data());
-  for (std::size_t first = 0; first < sizes.size(); first += AggregateWalk::kMaxSizes) {
-    const std::size_t count = std::min(AggregateWalk::kMaxSizes, sizes.size() - first);
-    const MatrixView<const double> products =
-        walk.advance(std::span<const std::size_t>(sizes).subspan(first, count));
-    for (std::size_t k = 0; k < count; ++k) {
-      const std::size_t n = first + k;
-      const double* product = products.row(k).data();
-      std::vector<double> scores(sizes[n]);
-      double squared_norm = 0.0;
-      for (std::size_t r = 0; r < sizes[n]; ++r) {
-        const std::size_t i = record.order[r];
-        squared_norm += weights[i] * product[i];
-        scores[r] = weights[i] * (2.0 * product[i] - weights[i] * squared[i]);  // (6)
-      }
-      squared_norm = std::max(squared_norm, 0.0);
-      record.selected_scores.push_back(std::move(scores));
-      record.squared_norms.push_back(squared_norm);
-      for (std::size_t a = 0; a < told.size(); ++a) {
-        fits[a][n].add(record.tokens(),
-                       {sizes[n], {product, length}, norms, squared_norm, assumed[a].others(n)});
-      }
+  for (std::size_t n = 0; n < sizes.size(); ++n) {
+    const std::span<const double> product = walk.advance(sizes[n]);
+    std::vector<double> scores(sizes[n]);
+    double squared_norm = 0.0;
+    for (std::size_t r = 0; r < sizes[n]; ++r) {
+      const std::size_t i = record.order[r];
+      squared_norm += weights[i] * product[i];
+      scores[r] = weights[i] * (2.0 * product[i] - weights[i] * squared[i]);  // (6)
+    }
+    squared_norm = std::max(squared_norm, 0.0);
+    record.selected_scores.push_back(std::move(scores));
+    record.squared_norms.push_back(squared_norm);
+    for (std::size_t a = 0; a < told.size(); ++a) {
+      fits[a][n].add(record.tokens(),
+                     {sizes[n], product.first(length), norms, squared_norm, assumed[a].others(n)});
     }
   }
 }
