@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <map>
+#include <optional>
 
 #include <fmt/format.h>
 #include <netcdf.h>
@@ -14,10 +15,13 @@
 #include "geometry/geometry_observer.h"
 #include "parallel/memory.h"
 #include "results/digest.h"
+#include "results/fits_dataset.h"
 #include "results/geometry_dataset.h"
 #include "results/geometry_part.h"
 #include "results/heads_table.h"
 #include "results/run_directory.h"
+#include "results/theory_part.h"
+#include "theory/assumption_observer.h"
 
 namespace toplens {
 namespace {
@@ -63,10 +67,9 @@ RunText choose_windows(const AnalyzeArguments& arguments, const CheckpointModel&
   }
   const auto wanted = static_cast<std::size_t>(arguments.documents);
   if (available < wanted) {
-    listener.note(
-        fmt::format("note: {} has {} full windows of {} tokens; all of them are used "
-                    "instead of {}",
-                    text.loaded.path.string(), available, text.loaded.context_length, wanted));
+    listener.note(fmt::format("note: {} has {} full window{} of {} tokens, used instead of {}",
+                              text.loaded.path.string(), available, available == 1 ? "" : "s",
+                              text.loaded.context_length, wanted));
   }
   text.windows = sample_windows(std::move(windows), wanted);
   text.record = describe_text(text.loaded.documents, text.windows, available);
@@ -128,8 +131,37 @@ std::uint64_t geometry_bytes(const ModelConfig& config, const GeometryOptions& o
   return cells * sizeof(float) * kSeparabilityMetrics.size();
 }
 
+/// Records for the theory, of the final query; none where it is off or no set size is defined.
+std::optional<AssumptionOptions> theory_options(const AnalyzeArguments& arguments,
+                                                const GeometryOptions& geometry,
+                                                const RunText& text) {
+  const auto length = static_cast<std::size_t>(text.loaded.context_length);
+  if (arguments.theory == "off" || defined_set_sizes(geometry.set_sizes, length).empty()) {
+    return std::nullopt;
+  }
+  AssumptionOptions options;
+  options.set_sizes = geometry.set_sizes;
+  options.rankings = geometry.rankings;
+  options.seed = geometry.seed;
+  return options;
+}
+
+/// Bytes of the records of one document.
+std::uint64_t theory_bytes(const ModelConfig& config,
+                           const std::optional<AssumptionOptions>& theory, int length) {
+  if (!theory) return 0;
+  ObservedPass pass;
+  pass.num_layers = config.num_layers;
+  pass.num_query_heads = config.num_query_heads;
+  pass.num_kv_heads = config.num_kv_heads;
+  pass.head_dim = config.head_dim;
+  pass.lane_lengths = {length};
+  return bytes_per_document(recorded_shape(*theory, pass));
+}
+
 EnginePlan plan_run(const ModelSession& session, const RunText& text,
-                    const GeometryOptions& geometry, QuerySelection queries) {
+                    const GeometryOptions& geometry, QuerySelection queries,
+                    const std::optional<AssumptionOptions>& theory) {
   std::vector<std::size_t> lengths;
   for (const TokenWindow& window : text.windows) lengths.push_back(window.token_ids.size());
   GeometryObserver observer(geometry, queries, {});
@@ -137,10 +169,16 @@ EnginePlan plan_run(const ModelSession& session, const RunText& text,
   const auto length = static_cast<std::uint64_t>(lengths.front());
   EngineDemand demand;
   demand.kept_queries = kept_queries(observers, static_cast<int>(length));
-  demand.observer_bytes_per_lane = 2 * geometry_bytes(session.config(), geometry);
+  demand.observer_bytes_per_lane =
+      2 * (geometry_bytes(session.config(), geometry) +
+           theory_bytes(session.config(), theory, text.loaded.context_length));
   // A worker's Gram matrix and the transposed values, in float64.
   demand.observer_bytes_per_worker =
       8 * length * (length + 2 * static_cast<std::uint64_t>(session.config().head_dim));
+  if (theory) {
+    demand.observer_bytes_per_worker += AssumptionObserver::bytes_per_worker(
+        length, static_cast<std::size_t>(session.config().head_dim), geometry.set_sizes.size());
+  }
   demand.lanes_wanted = static_cast<int>(std::min(kDocumentsPerPart, text.windows.size()));
   return session.plan(lengths, demand);
 }
@@ -149,11 +187,13 @@ EnginePlan plan_run(const ModelSession& session, const RunText& text,
 class PartRunner {
  public:
   PartRunner(ModelSession& session, const EnginePlan& plan, const RunText& text,
-             const GeometryOptions& geometry, QuerySelection queries)
+             const GeometryOptions& geometry, QuerySelection queries,
+             const std::optional<AssumptionOptions>& theory)
       : plan_(plan),
         text_(text),
         geometry_(geometry),
         queries_(queries),
+        theory_(theory),
         pass_(session.model(), session.pool(), plan) {}
 
   Dataset run(std::size_t first, std::size_t count, AnalyzeListener& listener) {
@@ -179,30 +219,39 @@ class PartRunner {
       documents.push_back(document);
     }
     GeometryObserver observer(geometry_, queries_, documents);
-    const std::array<AttentionObserver*, 1> observers = {&observer};
+    std::vector<AttentionObserver*> observers = {&observer};
+    std::optional<AssumptionObserver> assumptions;
+    if (theory_) observers.push_back(&assumptions.emplace(*theory_, documents));
     pass_.run(lanes, observers, &listener);
-    return geometry_part(geometry_, observer.results(),
-                         std::span(text_.labels).subspan(begin, end - begin));
+    Dataset part = geometry_part(geometry_, observer.results(),
+                                 std::span(text_.labels).subspan(begin, end - begin));
+    if (assumptions) add_theory_records(part, assumptions->records());
+    return part;
   }
 
   const EnginePlan& plan_;
   const RunText& text_;
   const GeometryOptions& geometry_;
   QuerySelection queries_;
+  const std::optional<AssumptionOptions>& theory_;
   ForwardPass pass_;
 };
 
 std::string estimate(ModelSession& session, const EnginePlan& plan, const RunText& text,
-                     std::size_t documents, const GeometryOptions& geometry) {
+                     std::size_t documents, const GeometryOptions& geometry,
+                     const std::optional<AssumptionOptions>& theory) {
   const double operations = forward_operations(session.config(), text.loaded.context_length) *
                             static_cast<double>(documents);
   const double seconds = operations / session.product_rate(plan);
-  const std::uint64_t disk = 2 * geometry_bytes(session.config(), geometry) * text.windows.size();
+  const std::uint64_t disk = (2 * geometry_bytes(session.config(), geometry) +
+                              theory_bytes(session.config(), theory, text.loaded.context_length)) *
+                             text.windows.size();
   return fmt::format(
-      "{} documents of {} tokens through {} layers on {} threads, {} arithmetic: {}, {} of "
+      "{} document{} of {} tokens through {} layers on {} threads, {} arithmetic: {}, {} of "
       "memory beside {} of mapped weights, {} on disk",
-      documents, text.loaded.context_length, session.config().num_layers, session.pool().size(),
-      name(plan.compute), seconds < 1 ? "under 1 s" : "about " + format_duration(1.2 * seconds),
+      documents, documents == 1 ? "" : "s", text.loaded.context_length, session.config().num_layers,
+      session.pool().size(), name(plan.compute),
+      seconds < 1 ? "under 1 s" : "about " + format_duration(1.2 * seconds),
       format_bytes(plan.bytes), format_bytes(session.model().tensors().total_bytes()),
       format_bytes(disk));
 }
@@ -228,9 +277,10 @@ void report_undefined_sizes(const GeometryOptions& geometry, const RunText& text
 }
 
 /// Everything pooled, from the parts alone.
-Dataset pool(RunDirectory& directory, const RunManifest& manifest) {
-  Dataset geometry =
+Dataset pool(RunDirectory& directory, const RunManifest& manifest, ThreadPool& threads) {
+  const Dataset parts =
       directory.read_parts(static_cast<int>(num_parts(manifest.text.windows.size())));
+  const Dataset geometry = manifest.protocol.theory ? without_theory_records(parts) : parts;
   directory.write_dataset("geometry.nc", geometry);
   const ModelConfig& config = manifest.model.config;
   HeadTable table(config.num_layers, config.num_query_heads);
@@ -238,6 +288,12 @@ Dataset pool(RunDirectory& directory, const RunManifest& manifest) {
   BootstrapOptions bootstrap;
   bootstrap.seed = manifest.protocol.seed;
   add_geometry_columns(table, GeometryView(geometry), bootstrap);
+  if (manifest.protocol.theory) {
+    const AssumptionView records = theory_records(parts);
+    const std::vector<HeadFit> fits = fit_heads(records, manifest.protocol.seed, threads);
+    directory.write_dataset("heads.nc", make_fits_dataset(fits, records.shape));
+    add_fit_columns(table, fits);
+  }
   directory.write_text("heads.csv", table.to_csv());
   return geometry;
 }
@@ -252,11 +308,13 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
   ModelSession session = arguments.engine.open();
   const RunText text = choose_windows(arguments, session.model(), listener);
   report_undefined_sizes(geometry, text, session.config(), listener);
-  const EnginePlan plan = plan_run(session, text, geometry, queries);
+  const std::optional<AssumptionOptions> theory = theory_options(arguments, geometry, text);
+  const EnginePlan plan = plan_run(session, text, geometry, queries, theory);
 
   AnalyzeOutcome outcome;
   RunManifest& manifest = outcome.manifest;
   manifest = make_manifest(arguments, session, text, geometry);
+  manifest.protocol.theory = theory.has_value();
   RunDirectory directory = arguments.resume ? RunDirectory::resume(arguments.out, manifest)
                                             : RunDirectory::create(arguments.out, manifest);
   const std::size_t documents = text.windows.size();
@@ -276,11 +334,11 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
   manifest.timings.push_back({"prepare", whole.seconds()});
 
   if (remaining > 0) {
-    listener.note(estimate(session, plan, text, remaining, geometry));
+    listener.note(estimate(session, plan, text, remaining, geometry, theory));
     listener.start(layers * remaining,
                    static_cast<double>(text.loaded.context_length) / static_cast<double>(layers));
     const Stopwatch measuring;
-    PartRunner runner(session, plan, text, geometry, queries);
+    PartRunner runner(session, plan, text, geometry, queries, theory);
     try {
       for (const std::size_t part : missing) {
         directory.write_part(static_cast<int>(part),
@@ -298,7 +356,7 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
   }
 
   const Stopwatch pooling;
-  outcome.geometry = pool(directory, manifest);
+  outcome.geometry = pool(directory, manifest, session.pool());
   manifest.timings.push_back({"pool", pooling.seconds()});
   manifest.cpu_seconds = process_cpu_seconds();
   manifest.peak_resident_bytes = process_memory().peak_resident_bytes;

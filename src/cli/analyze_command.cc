@@ -102,7 +102,7 @@ void add_analyze_command(CLI::App& app, Action& action,
   command
       .add_option("--documents", arguments->documents,
                   "Documents (full windows of the text, spread evenly over it)")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1 << 30))
       ->type_name("D")
       ->capture_default_str();
   arguments->geometry.add_to(command,
@@ -110,6 +110,11 @@ void add_analyze_command(CLI::App& app, Action& action,
                              "results are means over them per document");
   command.add_flag("--random-all-queries", arguments->random_all_queries,
                    "Measure the random control at all these queries, not at the final one alone");
+  command
+      .add_option("--theory", arguments->theory,
+                  "Record what the theory needs of the final query and fit its assumptions")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
   command.add_option("--out", arguments->out, "Run directory for the results, new or empty")
       ->required()
       ->type_name("DIR");

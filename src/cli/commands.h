@@ -19,5 +19,6 @@ void add_geometry_command(CLI::App& app, Action& action);
 void add_perplexity_command(CLI::App& app, Action& action);
 void add_inspect_command(CLI::App& app, Action& action);
 void add_generate_command(CLI::App& app, Action& action);
+void add_theory_command(CLI::App& app, Action& action);
 
 }  // namespace toplens

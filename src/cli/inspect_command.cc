@@ -8,7 +8,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
-#include "io/atomic_file.h"
+#include "corpus/documents.h"
 #include "parallel/memory.h"
 
 namespace toplens {
@@ -108,7 +108,8 @@ void run(const Arguments& arguments) {
     const CheckpointTokenizer tokenizer = load_tokenizer(arguments.model);
     json["tokenizer"] = describe_tokenizer(tokenizer);
     if (!arguments.text.empty()) {
-      json["token_ids"] = tokenizer.tokenizer->encode(read_text_file(arguments.text));
+      json["token_ids"] =
+          read_text_documents(arguments.text, *tokenizer.tokenizer).front().token_ids;
     }
   } catch (const Error& error) {
     // A checkpoint without a tokenizer is still usable, with token ids.

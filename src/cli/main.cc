@@ -19,16 +19,32 @@ constexpr int kWorkFailed = 1;
 constexpr int kBadUsage = 2;
 constexpr int kInterrupted = 130;
 
+/// Names an option that `command` does not have: CLI11 would first complain about what is missing.
+void check_options(const CLI::App& command, const std::vector<std::string>& arguments) {
+  for (const std::string& argument : arguments) {
+    if (argument == "--") return;
+    if (argument.rfind("--", 0) != 0) continue;
+    const std::string option = argument.substr(0, argument.find('='));
+    if (command.get_option_no_throw(option) != nullptr) continue;
+    throw toplens::UsageError(fmt::format(
+        "unknown option '{}' (see '{} --help')", option,
+        command.get_parent() == nullptr ? command.get_name() : "toplens " + command.get_name()));
+  }
+}
+
 /// CLI11 would only say that some subcommand is required.
 void check_command(const CLI::App& app, const std::vector<std::string>& command_line) {
-  if (command_line.size() < 2 || command_line[1].rfind('-', 0) == 0) return;
+  if (command_line.size() < 2) return;
+  const std::string& first = command_line[1];
+  if (first.rfind('-', 0) == 0) return check_options(app, {first});
   std::string names;
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
-    if (command->get_name() == command_line[1]) return;
+    if (command->get_name() == first) {
+      return check_options(*command, {command_line.begin() + 2, command_line.end()});
+    }
     names += (names.empty() ? "" : ", ") + command->get_name();
   }
-  throw toplens::UsageError(
-      fmt::format("unknown command '{}'; expected one of {}", command_line[1], names));
+  throw toplens::UsageError(fmt::format("unknown command '{}'; expected one of {}", first, names));
 }
 
 int run(int argc, char** argv) {
@@ -47,6 +63,7 @@ int run(int argc, char** argv) {
   add_perplexity_command(app, action);
   add_inspect_command(app, action);
   add_generate_command(app, action);
+  add_theory_command(app, action);
   try {
     check_command(app, command_line);
     app.parse(argc, argv);

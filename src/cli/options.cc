@@ -156,6 +156,10 @@ void GeometryArguments::add_to(CLI::App& command, const std::string& queries_hel
       ->type_name("R")
       ->capture_default_str();
   command.add_option("--seed", seed, "Seed of the random rankings and of the bootstrap")
+      ->check([](const std::string& text) {
+        // Would be taken modulo 2^64.
+        return text.rfind('-', 0) == 0 ? "'" + text + "' is below 0" : std::string();
+      })
       ->capture_default_str();
 }
 
@@ -163,6 +167,8 @@ GeometryOptions GeometryArguments::options() const {
   return from_command_line([&] {
     GeometryOptions options;
     options.set_sizes = set_sizes;
+    // A coordinate of the results, and read as a curve by the summary.
+    std::sort(options.set_sizes.begin(), options.set_sizes.end());
     options.rankings.clear();
     for (const std::string& ranking : rankings) options.rankings.push_back(parse_ranking(ranking));
     options.distances.clear();

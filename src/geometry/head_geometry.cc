@@ -17,13 +17,15 @@ constexpr double kLightProduct = 1e-10;
 }  // namespace
 
 HeadGeometry::HeadGeometry(GeometryOptions options, std::optional<WalkMethod> method)
-    : options_(std::move(options)), method_(method) {
+    : options_(std::move(options)), given_method_(method) {
   check(options_);
   size_positions_.resize(options_.set_sizes.size());
   std::iota(size_positions_.begin(), size_positions_.end(), std::size_t{0});
   std::sort(size_positions_.begin(), size_positions_.end(), [&](std::size_t a, std::size_t b) {
     return options_.set_sizes[a] < options_.set_sizes[b];
   });
+  has_cosine_ = std::find(options_.distances.begin(), options_.distances.end(), Distance::cosine) !=
+                options_.distances.end();
   for (const std::size_t position : size_positions_) {
     sorted_sizes_.push_back(static_cast<std::size_t>(options_.set_sizes[position]));
   }
@@ -38,8 +40,9 @@ std::size_t HeadGeometry::index(std::size_t ranking, std::size_t distance,
   return (ranking * options_.distances.size() + distance) * options_.set_sizes.size() + set_size;
 }
 
-WalkMethod HeadGeometry::cheaper_method(std::size_t tokens, std::size_t head_dim, int plain_queries,
-                                        int random_queries) const {
+WalkMethod HeadGeometry::method_for(std::size_t tokens, std::size_t head_dim, int plain_queries,
+                                    int random_queries) const {
+  if (given_method_) return *given_method_;
   double plain_orders = 0.0;
   double random_orders = 0.0;
   for (const Ranking ranking : options_.rankings) {
@@ -50,44 +53,68 @@ WalkMethod HeadGeometry::cheaper_method(std::size_t tokens, std::size_t head_dim
       plain_orders * (plain_queries + random_queries) + random_orders * random_queries;
   const auto end = std::lower_bound(sorted_sizes_.begin(), sorted_sizes_.end(), tokens);
   if (end == sorted_sizes_.begin()) return WalkMethod::aggregate;
-  // Multiply-adds for each token. Those of the Gram walk read a matrix larger than the cache, which
-  // makes one cost about three of a product's.
+  // Clock cycles for each token, as measured with AVX-512.
   const auto dimension = static_cast<double>(head_dim);
-  const double gram = 0.5 * dimension * static_cast<double>(tokens) +
-                      3.0 * orders * static_cast<double>(*(end - 1));
-  const double aggregate = orders * dimension * static_cast<double>(end - sorted_sizes_.begin());
+  const auto sizes = static_cast<double>(end - sorted_sizes_.begin());
+  const double gram = 0.05 * dimension * static_cast<double>(tokens) +
+                      orders * (0.8 * static_cast<double>(*(end - 1)) + 3.0 * sizes);
+  const double aggregate = orders * sizes * (0.06 * dimension + 2.0);
   return gram < aggregate ? WalkMethod::gram : WalkMethod::aggregate;
+}
+
+std::uint64_t HeadGeometry::bytes(std::size_t tokens, std::size_t head_dim, int plain_queries,
+                                  int random_queries) const {
+  const bool on_gram =
+      method_for(tokens, head_dim, plain_queries, random_queries) == WalkMethod::gram;
+  return 80 * std::uint64_t{tokens} + num_results() * sizeof(Separability) +
+         (on_gram ? GramWalk::bytes(tokens, head_dim) : BoundedSeparation::bytes(tokens, head_dim));
 }
 
 void HeadGeometry::set_values(MatrixView<const float> values, int window, int plain_queries,
                               int random_queries) {
-  const WalkMethod method =
-      method_ ? *method_
-              : cheaper_method(values.rows(), values.columns(), plain_queries, random_queries);
-  walk_.set_values(values, static_cast<std::size_t>(window), method);
-  // Room for the padding after the last token of any visible range.
-  squared_norms_.resize(walk_.values().panels() * kPanelColumns + kLaneBlock);
-  squared_norms(walk_.values(), squared_norms_);
+  method_ = method_for(values.rows(), values.columns(), plain_queries, random_queries);
+  if (method_ == WalkMethod::gram) {
+    gram_.set_values(values, static_cast<std::size_t>(window));
+    // Room for the padding after the last token of any visible range.
+    squared_norms_.resize(gram_.values().panels() * kPanelColumns + kLaneBlock);
+    squared_norms(gram_.values(), squared_norms_);
+  } else {
+    bounded_.set_values(values);
+    const std::span<const double> squared = bounded_.values().squared_norms();
+    squared_norms_.assign(squared.begin(), squared.end());
+  }
+  norms_.resize(values.rows());
+  inverse_norms_.resize(values.rows());
+  for (std::size_t i = 0; i < values.rows(); ++i) {
+    norms_[i] = std::sqrt(squared_norms_[i]);
+    inverse_norms_[i] = norms_[i] > 0.0 ? 1.0 / norms_[i] : 0.0;
+  }
 }
 
 void HeadGeometry::prepare(const GeometryQuery& query, std::span<const float> attention) {
   first_visible_ = static_cast<std::size_t>(query.first_visible);
   visible_ = attention.size();
   const std::size_t padded = padded_to_lanes(visible_);
-  weights_.assign(padded, 0.0);
+  weights_.resize(padded);
+  std::copy(attention.begin(), attention.end(), weights_.begin());
+  std::fill(weights_.begin() + visible_, weights_.end(), 0.0);
   contribution_norms_.assign(padded, 0.0);
-  inverse_norms_.assign(padded, 0.0);
-  scores_.resize(padded);
   for (std::size_t i = 0; i < visible_; ++i) {
-    const double weight = attention[i];
-    const double norm = std::sqrt(squared_norms_[first_visible_ + i]);
-    weights_[i] = weight;
-    contribution_norms_[i] = weight * norm;
-    inverse_norms_[i] = weight > 0.0 && norm > 0.0 ? 1.0 / norm : 0.0;
+    contribution_norms_[i] = weights_[i] * norms_[first_visible_ + i];
+  }
+  if (has_cosine_) {
+    cosine_factors_.assign(padded, 0.0);
+    for (std::size_t i = 0; i < visible_; ++i) {
+      cosine_factors_[i] = weights_[i] > 0.0 ? inverse_norms_[first_visible_ + i] : 0.0;
+    }
   }
   defined_sizes_ = static_cast<std::size_t>(
       std::lower_bound(sorted_sizes_.begin(), sorted_sizes_.end(), visible_) -
       sorted_sizes_.begin());
+  if (method_ == WalkMethod::aggregate && defined_sizes_ > 0) {
+    bounded_.set_query({first_visible_, attention, weights_.data(), cosine_factors_.data()},
+                       options_.distances);
+  }
 }
 
 void HeadGeometry::measure(const GeometryQuery& query, std::span<const float> attention,
@@ -134,42 +161,63 @@ void HeadGeometry::measure(const GeometryQuery& query, std::span<const float> at
 
 void HeadGeometry::walk(std::span<const std::uint32_t> order, std::size_t ranking,
                         std::span<Separability> results) {
-  walk_.start(first_visible_, visible_, order, weights_.data());
-  for (std::size_t first = 0; first < defined_sizes_; first += AggregateWalk::kMaxSizes) {
-    const std::size_t count = std::min(AggregateWalk::kMaxSizes, defined_sizes_ - first);
-    const MatrixView<const double> sums =
-        walk_.advance(std::span<const std::size_t>(sorted_sizes_).subspan(first, count));
+  if (method_ == WalkMethod::gram) {
+    walk_on_gram(order, ranking, results);
+  } else {
+    walk_on_aggregates(order, ranking, results);
+  }
+}
+
+void HeadGeometry::walk_on_gram(std::span<const std::uint32_t> order, std::size_t ranking,
+                                std::span<Separability> results) {
+  gram_.start(first_visible_, visible_, order, weights_.data());
+  scores_.resize(weights_.size());
+  for (std::size_t n = 0; n < defined_sizes_; ++n) {
+    const std::span<const double> sums = gram_.advance(sorted_sizes_[n]);
+    const std::span<const std::uint32_t> selected = order.first(sorted_sizes_[n]);
+    // |s|^2 = sum of <y_i, s> over S; rounding may leave it below 0 where the y_i cancel.
+    double squared_norm = 0.0;
+    for (const std::uint32_t token : selected) squared_norm += weights_[token] * sums[token];
+    squared_norm = std::max(squared_norm, 0.0);
+    for (std::size_t d = 0; d < options_.distances.size(); ++d) {
+      const Distance distance = options_.distances[d];
+      if (distance == Distance::euclidean) {
+        euclidean_scores(sums.data(), weights_.data(), squared_norms_.data() + first_visible_,
+                         visible_, scores_.data());
+      } else if (squared_norm > 0.0) {
+        cosine_scores(sums.data(), cosine_factors_.data(), visible_, scores_.data());
+      } else {
+        std::fill(scores_.begin(), scores_.end(), 0.0);
+      }
+      const SeparationCounts counts =
+          counter_.count(scores_.data(), visible_, selected, options_.with_inversions);
+      add(results[index(ranking, d, size_positions_[n])],
+          separability(distance, counts, selected.size(), squared_norm));
+    }
+  }
+}
+
+void HeadGeometry::walk_on_aggregates(std::span<const std::uint32_t> order, std::size_t ranking,
+                                      std::span<Separability> results) {
+  bounded_.start(order);
+  for (std::size_t first = 0; first < defined_sizes_; first += BoundedSeparation::kMaxSizes) {
+    const std::size_t count = std::min(BoundedSeparation::kMaxSizes, defined_sizes_ - first);
+    bounded_.select(std::span<const std::size_t>(sorted_sizes_).subspan(first, count));
     for (std::size_t n = 0; n < count; ++n) {
       for (std::size_t d = 0; d < options_.distances.size(); ++d) {
+        const Distance distance = options_.distances[d];
+        const SeparationCounts counts = bounded_.count(n, distance, options_.with_inversions);
         add(results[index(ranking, d, size_positions_[first + n])],
-            separability(options_.distances[d], sums.row(n).data(),
-                         order.first(sorted_sizes_[first + n])));
+            separability(distance, counts, sorted_sizes_[first + n], bounded_.squared_norm(n)));
       }
     }
   }
 }
 
-Separability HeadGeometry::separability(Distance distance, const double* sums,
-                                        std::span<const std::uint32_t> selected) {
-  // |s|^2 = sum of <y_i, s> over S; rounding may leave it below 0 where the y_i cancel.
-  double squared_norm = 0.0;
-  for (const std::uint32_t token : selected) squared_norm += weights_[token] * sums[token];
-  squared_norm = std::max(squared_norm, 0.0);
-  const double norm = std::sqrt(squared_norm);
-
-  if (distance == Distance::euclidean) {
-    euclidean_scores(sums, weights_.data(), squared_norms_.data() + first_visible_, visible_,
-                     scores_.data());
-  } else if (norm > 0.0) {
-    cosine_scores(sums, inverse_norms_.data(), visible_, scores_.data());
-  } else {
-    std::fill(scores_.begin(), scores_.end(), 0.0);
-  }
-  const SeparationCounts counts =
-      counter_.count(scores_.data(), visible_, selected, options_.with_inversions);
-  Separability result = separability_from_counts(counts, selected.size());
+Separability HeadGeometry::separability(Distance distance, const SeparationCounts& counts,
+                                        std::size_t set_size, double squared_norm) const {
+  Separability result = separability_from_counts(counts, set_size);
   if (!options_.with_inversions) result.inversions = Separability::kUndefined;
-
   const double score_margin = counts.min_selected - counts.max_unselected;
   if (distance == Distance::euclidean) {
     // The margin as a difference of squares: D itself has lost the light tokens (theory.md (6)).
@@ -177,6 +225,7 @@ Separability HeadGeometry::separability(Distance distance, const double* sums,
                          std::sqrt(std::max(squared_norm - counts.min_selected, 0.0));
     result.margin = radii > 0.0 ? score_margin / radii : 0.0;
   } else {
+    const double norm = std::sqrt(squared_norm);
     result.margin = norm > 0.0 ? score_margin / norm : 0.0;
     result.light_share = static_cast<double>(count_products_below(contribution_norms_.data(), norm,
                                                                   kLightProduct, visible_)) /

@@ -9,12 +9,19 @@
 #include <toplens/array_view.h>
 
 #include "base/aligned_vector.h"
-#include "geometry/aggregate_walk.h"
+#include "geometry/bounded_separation.h"
+#include "geometry/gram_walk.h"
 #include "geometry/separability.h"
 #include "kernels/separation.h"
 #include "selection/ranking.h"
 
 namespace toplens {
+
+/// How the counts are had; they are the same.
+enum class WalkMethod {
+  gram,       ///< GramWalk: float64; cheaper where nearly every set size up to a few hundred counts
+  aggregate,  ///< BoundedSeparation: products with the aggregates of the set sizes wanted
+};
 
 /// One query of one head, and which of its rankings are wanted.
 struct GeometryQuery {
@@ -27,7 +34,8 @@ struct GeometryQuery {
 };
 
 /// Measures the selections of theory.md 2 for one query after the other over the values of one kv
-/// head, in float64. An object for one worker: it keeps the values and scratch memory.
+/// head, with the counts of float64. An object for one worker: it keeps the values and scratch
+/// memory.
 class HeadGeometry {
  public:
   /// `method` is chosen by cost where not given; results agree to rounding.
@@ -52,24 +60,36 @@ class HeadGeometry {
                std::span<Separability> results);
 
   const GeometryOptions& options() const { return options_; }
+  const BoundedSeparation::Statistics& statistics() const { return bounded_.statistics(); }
+
+  /// Memory for values [tokens, head_dim] and so many queries (as in set_values()).
+  std::uint64_t bytes(std::size_t tokens, std::size_t head_dim, int plain_queries,
+                      int random_queries) const;
 
  private:
-  WalkMethod cheaper_method(std::size_t tokens, std::size_t head_dim, int plain_queries,
-                            int random_queries) const;
+  WalkMethod method_for(std::size_t tokens, std::size_t head_dim, int plain_queries,
+                        int random_queries) const;
   void prepare(const GeometryQuery& query, std::span<const float> attention);
   void walk(std::span<const std::uint32_t> order, std::size_t ranking,
             std::span<Separability> results);
-  Separability separability(Distance distance, const double* sums,
-                            std::span<const std::uint32_t> selected);
+  void walk_on_gram(std::span<const std::uint32_t> order, std::size_t ranking,
+                    std::span<Separability> results);
+  void walk_on_aggregates(std::span<const std::uint32_t> order, std::size_t ranking,
+                          std::span<Separability> results);
+  Separability separability(Distance distance, const SeparationCounts& counts, std::size_t set_size,
+                            double squared_norm) const;
 
   GeometryOptions options_;
-  std::optional<WalkMethod> method_;
+  std::optional<WalkMethod> given_method_;
+  WalkMethod method_ = WalkMethod::aggregate;
+  bool has_cosine_ = false;
   std::vector<std::size_t> sorted_sizes_;    // increasing
   std::vector<std::size_t> size_positions_;  // place of each in options_.set_sizes
   TokenRanker ranker_;
-  AggregateWalk walk_;
+  BoundedSeparation bounded_;
+  GramWalk gram_;
   SeparationCounter counter_;
-  AlignedVector<double> squared_norms_;  // of all tokens
+  AlignedVector<double> squared_norms_, norms_, inverse_norms_;  // of all tokens
 
   // Of the current query, over its visible tokens, padded to a multiple of 8.
   std::size_t first_visible_ = 0;
@@ -77,7 +97,7 @@ class HeadGeometry {
   std::size_t defined_sizes_ = 0;             // of sorted_sizes_
   AlignedVector<double> weights_;             // a_i
   AlignedVector<double> contribution_norms_;  // w_i = a_i |v_i|
-  AlignedVector<double> inverse_norms_;       // 1 / |v_i|, 0 where the cosine is 0 by definition
+  AlignedVector<double> cosine_factors_;      // 1 / |v_i|, 0 where the cosine is 0 by definition
   AlignedVector<double> scores_;
 };
 

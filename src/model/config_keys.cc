@@ -17,9 +17,9 @@ namespace {
 constexpr std::string_view kHarmless[] = {
     // provenance and storage
     "_attn_implementation", "_attn_implementation_autoset", "_commit_hash", "_flash_attn_2_enabled",
-    "_name_or_path", "attn_implementation", "dtype", "model_max_length", "name_or_path",
-    "torch_dtype", "transformers.js_config", "transformers_version", "unsloth_fixed",
-    "unsloth_version", "use_bfloat16", "use_unsloth",
+    "_name_or_path", "attn_implementation", "dtype", "is_llama_config", "model_max_length",
+    "name_or_path", "torch_dtype", "transformers.js_config", "transformers_version",
+    "unsloth_fixed", "unsloth_version", "use_bfloat16", "use_unsloth",
     // training
     "attention_dropout", "attn_pdrop", "embd_pdrop", "gradient_checkpointing", "hidden_dropout",
     "hidden_dropout_prob", "initializer_range", "neftune_noise_alpha", "resid_pdrop",
@@ -61,6 +61,7 @@ constexpr FixedKey kFixed[] = {
     {"auto_map", {"{}", "null"}},
     {"use_mrope", {"false"}},
     {"use_qk_norm", {"false"}},
+    {"rope_interleaved", {"false"}},
 
     {"attn_logit_softcapping", {"null"}},
     {"final_logit_softcapping", {"null"}},

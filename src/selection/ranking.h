@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/name_table.h"
+#include "kernels/top_n.h"
 
 namespace toplens {
 
@@ -55,12 +56,7 @@ class TokenRanker {
                                              std::size_t count);
 
  private:
-  struct Scored {
-    double score;
-    std::uint32_t token;
-  };
-  std::vector<std::uint64_t> keys_;
-  std::vector<Scored> scored_;
+  TopN top_n_;
   std::vector<std::uint32_t> order_;
 };
 

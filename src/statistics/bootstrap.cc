@@ -5,24 +5,9 @@
 #include <cmath>
 
 #include "base/random.h"
+#include "statistics/quantile.h"
 
 namespace toplens {
-
-namespace {
-
-/// Quantile by linear interpolation between order statistics (Hyndman and Fan's type 7).
-double quantile(std::vector<double>& values, double probability) {
-  const double position = probability * static_cast<double>(values.size() - 1);
-  const auto below = static_cast<std::size_t>(position);
-  const auto nth = values.begin() + static_cast<std::ptrdiff_t>(below);
-  std::nth_element(values.begin(), nth, values.end());
-  const double low = *nth;
-  if (below + 1 == values.size()) return low;
-  const double high = *std::min_element(nth + 1, values.end());
-  return low + (position - static_cast<double>(below)) * (high - low);
-}
-
-}  // namespace
 
 BootstrapMeans::BootstrapMeans(std::size_t observations, std::size_t resamples, double level,
                                std::uint64_t seed)

@@ -313,6 +313,20 @@ TEST(Analyze, SetSizesThatAreNotDefinedHaveOneLineEachAndNoValue) {
   }
 }
 
+TEST(Analyze, SetSizesAreSorted) {
+  const ScratchDirectory scratch;
+  write_documents(scratch / "ids.npy", 1, 24);
+  const CommandResult result = run_command(
+      testing::tool(),
+      {"analyze", "--set-sizes", "8,2,4", golden("tiny-llama"), "--tokens", scratch / "ids.npy",
+       "--rankings", "attention", "--distances", "euclidean", "--json", "--out", scratch / "run"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  std::vector<int> sizes;
+  const auto json = nlohmann::json::parse(result.out);
+  for (const auto& curve : json.at("curves")) sizes.push_back(curve.at("set_size"));
+  EXPECT_THAT(sizes, ::testing::ElementsAre(2, 4, 8));
+}
+
 TEST(Analyze, LeavesTheFilesOfTheContract) {
   const ScratchDirectory scratch;
   write_documents(scratch / "ids.npy", 9, 24);

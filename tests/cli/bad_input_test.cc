@@ -110,6 +110,7 @@ TEST_F(BadInput, CommandLinesThatAreWrong) {
   const std::vector<Usage> wrong = {
       {{}, "subcommand"},
       {{"analyse"}, "analyse"},
+      {{"--verbose"}, "--verbose"},
       {{"perplexity"}, "MODEL"},
       {{"perplexity", model}, "--tokens"},
       {{"perplexity", model, "--tokens", ids, "--text", ids}, "exactly one"},
@@ -121,6 +122,8 @@ TEST_F(BadInput, CommandLinesThatAreWrong) {
       {{"perplexity", model, "--tokens", ids, "--threads", "two"}, "--threads"},
       {{"perplexity", model, "--tokens", ids, "--context-length", "50"}, "50"},
       {{"analyze", model, "--tokens", ids}, "--out"},
+      {{"analyze", model, "--tokens", ids, "--output=out"},
+       "'--output'"},  // before "--out is required"
       {analyze({"--set-sizes", "0"}), "0"},
       {analyze({"--set-sizes", "2,2"}), "twice"},
       {analyze({"--set-sizes", "two"}), "--set-sizes"},
@@ -131,7 +134,9 @@ TEST_F(BadInput, CommandLinesThatAreWrong) {
       {analyze({"--queries", "tail:x"}), "tail:x"},
       {analyze({"--random-repeats", "0"}), "--random-repeats"},
       {analyze({"--documents", "0"}), "--documents"},
+      {analyze({"--documents", "0"}), "1073741824"},  // and not the largest double
       {analyze({"--sede", "1"}), "--sede"},
+      {analyze({"--seed", "-3"}), "-3"},
       {{"capture", model, "--tokens", ids}, "--out"},
       {{"capture", model, "--tokens", ids, "--out", path("out"), "--what", "keys"}, "keys"},
       {{"capture", model, "--tokens", ids, "--out", path("out"), "--layers", "3"}, "3"},

@@ -148,6 +148,17 @@ TEST(Inspect, SaysWhatIsUnderstood) {
   EXPECT_EQ(run({"inspect", golden("tiny-gemma2")}).exit_code, 0);
 }
 
+TEST(Inspect, NamesTheTextThatIsNoUtf8) {
+  const auto tokenizer = testing::shared_directory() / "data" / "tokenizers" / "gpt-2";
+  TOPLENS_NEED_SHARED(tokenizer);
+  const ScratchDirectory scratch;
+  write_file_atomically(scratch / "latin1.txt", "caf\xe9");
+  const CommandResult result =
+      run({"inspect", "--tokenizer-only", tokenizer, "--text", scratch / "latin1.txt"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("latin1.txt: invalid UTF-8 at byte 3"));
+}
+
 class GoldenGeometry : public ::testing::TestWithParam<fs::path> {};
 
 TEST_P(GoldenGeometry, OfStoredArraysIsTheExpectedOne) {

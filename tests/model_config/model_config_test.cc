@@ -141,6 +141,7 @@ TEST(ModelConfig, PublishedCheckpointsParse) {
   EXPECT_EQ(gemma2.layer_window[40], 4096);
   EXPECT_EQ(gemma2.layer_window[41], 0);
   EXPECT_THAT(parse(testing::published_config("qwen2.5-7b")).layer_window, Each(0));
+  EXPECT_EQ(parse(testing::published_config("smollm-135m")).head_dim, 64);
   const ModelConfig newer = parse(testing::published_config("newer-form"));
   EXPECT_EQ(newer.rope.theta, 500000.0);
   EXPECT_EQ(newer.rope.type, "llama3");

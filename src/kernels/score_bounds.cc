@@ -1,0 +1,267 @@
+#include "kernels/score_bounds.h"
+
+#include <cassert>
+
+// Arrays of vectors do not exist on targets whose vector size is unknown to the compiler.
+#undef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/score_bounds.cc"
+#include <hwy/foreach_target.h>  // IWYU pragma: keep
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace toplens::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using F32 = hn::CappedTag<float, kColumnBlock>;
+using I32 = hn::RebindToSigned<F32>;
+using U32 = hn::RebindToUnsigned<F32>;
+
+HWY_INLINE hn::Mask<F32> selected_columns(const std::int32_t* rank, hn::Vec<I32> set_size) {
+  return hn::RebindMask(F32(), hn::Lt(hn::LoadU(I32(), rank), set_size));
+}
+
+void euclidean_terms(const float* HWY_RESTRICT weights, const float* HWY_RESTRICT norms,
+                     const EuclideanScaling& scaling, std::size_t columns,
+                     float* HWY_RESTRICT slope, float* HWY_RESTRICT offset,
+                     float* HWY_RESTRICT spread, float* HWY_RESTRICT floor) {
+  const F32 d;
+  const auto slope_factor = hn::Set(d, scaling.slope);
+  const auto contribution_factor = hn::Set(d, scaling.contribution);
+  const auto floor_of_slope = hn::Set(d, scaling.floor_of_slope);
+  const auto floor_of_offset = hn::Set(d, scaling.floor_of_offset);
+  const auto least_floor = hn::Set(d, scaling.floor);
+  for (std::size_t j = 0; j < columns; j += hn::Lanes(d)) {
+    const auto weight = hn::LoadU(d, weights + j);
+    const auto norm = hn::LoadU(d, norms + j);
+    const auto contribution = hn::Mul(hn::Mul(weight, contribution_factor), norm);
+    const auto slopes = hn::Mul(weight, slope_factor);
+    const auto offsets = hn::Mul(contribution, contribution);
+    const auto error =
+        hn::MulAdd(floor_of_slope, slopes, hn::MulAdd(floor_of_offset, offsets, least_floor));
+    hn::StoreU(slopes, d, slope + j);
+    hn::StoreU(offsets, d, offset + j);
+    hn::StoreU(hn::Mul(slopes, norm), d, spread + j);
+    hn::StoreU(hn::IfThenElseZero(hn::Gt(weight, hn::Zero(d)), error), d, floor + j);
+  }
+}
+
+void cosine_terms(const float* HWY_RESTRICT weights, const float* HWY_RESTRICT inverse_norms,
+                  const float* HWY_RESTRICT floors, std::size_t columns, float* HWY_RESTRICT slope,
+                  float* HWY_RESTRICT offset, float* HWY_RESTRICT spread,
+                  float* HWY_RESTRICT floor) {
+  const F32 d;
+  const auto zero = hn::Zero(d);
+  const auto one = hn::Set(d, 1.0f);
+  for (std::size_t j = 0; j < columns; j += hn::Lanes(d)) {
+    const auto weighed = hn::Gt(hn::LoadU(d, weights + j), zero);
+    const auto inverse = hn::IfThenElseZero(weighed, hn::LoadU(d, inverse_norms + j));
+    hn::StoreU(inverse, d, slope + j);
+    hn::StoreU(zero, d, offset + j);
+    hn::StoreU(hn::IfThenElseZero(hn::Gt(inverse, zero), one), d, spread + j);
+    hn::StoreU(hn::IfThenElseZero(weighed, hn::LoadU(d, floors + j)), d, floor + j);
+  }
+}
+
+ScoreExtremes bound_scores(const float* HWY_RESTRICT slope, const float* HWY_RESTRICT offset,
+                           const float* HWY_RESTRICT spread, const float* HWY_RESTRICT floor,
+                           const float* HWY_RESTRICT sums, float scale, float spread_scale,
+                           const std::int32_t* HWY_RESTRICT rank, std::int32_t set_size,
+                           std::size_t columns, float* HWY_RESTRICT low, float* HWY_RESTRICT high) {
+  const F32 d;
+  const auto factor = hn::Set(d, scale);
+  const auto spread_factor = hn::Set(d, spread_scale);
+  const auto size = hn::Set(I32(), set_size);
+  const auto largest = hn::Set(d, std::numeric_limits<float>::infinity());
+  const auto smallest = hn::Neg(largest);
+  auto selected_low = largest;
+  auto selected_high = largest;
+  auto unselected_low = smallest;
+  auto unselected_high = smallest;
+  for (std::size_t j = 0; j < columns; j += hn::Lanes(d)) {
+    const auto score = hn::MulSub(hn::LoadU(d, slope + j), hn::Mul(factor, hn::LoadU(d, sums + j)),
+                                  hn::LoadU(d, offset + j));
+    const auto error = hn::MulAdd(spread_factor, hn::LoadU(d, spread + j), hn::LoadU(d, floor + j));
+    const auto from = hn::Sub(score, error);
+    const auto to = hn::Add(score, error);
+    hn::StoreU(from, d, low + j);
+    hn::StoreU(to, d, high + j);
+    const auto selected = selected_columns(rank + j, size);
+    selected_low = hn::Min(selected_low, hn::IfThenElse(selected, from, largest));
+    selected_high = hn::Min(selected_high, hn::IfThenElse(selected, to, largest));
+    unselected_low = hn::Max(unselected_low, hn::IfThenElse(selected, smallest, from));
+    unselected_high = hn::Max(unselected_high, hn::IfThenElse(selected, smallest, to));
+  }
+  return {hn::GetLane(hn::MinOfLanes(d, selected_low)),
+          hn::GetLane(hn::MinOfLanes(d, selected_high)),
+          hn::GetLane(hn::MaxOfLanes(d, unselected_low)),
+          hn::GetLane(hn::MaxOfLanes(d, unselected_high))};
+}
+
+std::size_t collect_columns(const float* HWY_RESTRICT low, const float* HWY_RESTRICT high,
+                            const std::int32_t* HWY_RESTRICT rank, std::int32_t set_size,
+                            std::size_t columns, ScoreRange selected, ScoreRange unselected,
+                            std::uint32_t* HWY_RESTRICT found) {
+  const F32 d;
+  const U32 du;
+  const auto size = hn::Set(I32(), set_size);
+  const auto selected_from = hn::Set(d, selected.from);
+  const auto selected_to = hn::Set(d, selected.to);
+  const auto unselected_from = hn::Set(d, unselected.from);
+  const auto unselected_to = hn::Set(d, unselected.to);
+  std::size_t count = 0;
+  for (std::size_t j = 0; j < columns; j += hn::Lanes(d)) {
+    const auto in_selection = selected_columns(rank + j, size);
+    const auto from = hn::IfThenElse(in_selection, selected_from, unselected_from);
+    const auto to = hn::IfThenElse(in_selection, selected_to, unselected_to);
+    const auto meets = hn::RebindMask(
+        du, hn::And(hn::Ge(hn::LoadU(d, high + j), from), hn::Le(hn::LoadU(d, low + j), to)));
+    if (hn::AllFalse(du, meets)) continue;
+    const auto column = hn::Iota(du, static_cast<std::uint32_t>(j));
+    hn::StoreU(hn::Compress(column, meets), du, found + count);
+    count += hn::CountTrue(du, meets);
+  }
+  return count;
+}
+
+CountBounds count_bounds(const float* HWY_RESTRICT low, const float* HWY_RESTRICT high,
+                         const std::int32_t* HWY_RESTRICT rank, std::int32_t set_size,
+                         std::size_t columns, ScoreRange smallest, ScoreRange largest) {
+  const F32 d;
+  const auto size = hn::Set(I32(), set_size);
+  const auto smallest_from = hn::Set(d, smallest.from);
+  const auto smallest_to = hn::Set(d, smallest.to);
+  const auto largest_from = hn::Set(d, largest.from);
+  const auto largest_to = hn::Set(d, largest.to);
+  CountBounds counts;
+  for (std::size_t j = 0; j < columns; j += hn::Lanes(d)) {
+    const auto selected = selected_columns(rank + j, size);
+    const auto from = hn::LoadU(d, low + j);
+    const auto to = hn::LoadU(d, high + j);
+    counts.sure_contaminating += hn::CountTrue(d, hn::AndNot(selected, hn::Ge(from, smallest_to)));
+    counts.possible_contaminating +=
+        hn::CountTrue(d, hn::AndNot(selected, hn::Ge(to, smallest_from)));
+    counts.sure_clear += hn::CountTrue(d, hn::And(selected, hn::Gt(from, largest_to)));
+    counts.possible_clear += hn::CountTrue(d, hn::And(selected, hn::Gt(to, largest_from)));
+  }
+  return counts;
+}
+
+/// Pairs of kCount selected scores with all candidates.
+template <std::size_t kCount>
+HWY_INLINE void count_pairs_of(const float* HWY_RESTRICT selected_low,
+                               const float* HWY_RESTRICT selected_high,
+                               const float* HWY_RESTRICT candidate_low,
+                               const float* HWY_RESTRICT candidate_high, std::size_t candidates,
+                               std::uint32_t* HWY_RESTRICT sure,
+                               std::uint32_t* HWY_RESTRICT possible) {
+  const F32 d;
+  const I32 di;
+  hn::Vec<F32> low[kCount], high[kCount];
+  hn::Vec<I32> num_sure[kCount], num_possible[kCount];
+  for (std::size_t i = 0; i < kCount; ++i) {
+    low[i] = hn::Set(d, selected_low[i]);
+    high[i] = hn::Set(d, selected_high[i]);
+    num_sure[i] = hn::Zero(di);
+    num_possible[i] = hn::Zero(di);
+  }
+  for (std::size_t j = 0; j < candidates; j += hn::Lanes(d)) {
+    const auto from = hn::LoadU(d, candidate_low + j);
+    const auto to = hn::LoadU(d, candidate_high + j);
+    for (std::size_t i = 0; i < kCount; ++i) {
+      // A mask as an integer is -1 where it holds.
+      num_sure[i] =
+          hn::Sub(num_sure[i], hn::VecFromMask(di, hn::RebindMask(di, hn::Ge(from, high[i]))));
+      num_possible[i] =
+          hn::Sub(num_possible[i], hn::VecFromMask(di, hn::RebindMask(di, hn::Ge(to, low[i]))));
+    }
+  }
+  for (std::size_t i = 0; i < kCount; ++i) {
+    sure[i] = static_cast<std::uint32_t>(hn::GetLane(hn::SumOfLanes(di, num_sure[i])));
+    possible[i] = static_cast<std::uint32_t>(hn::GetLane(hn::SumOfLanes(di, num_possible[i])));
+  }
+}
+
+void count_pairs(const float* selected_low, const float* selected_high, std::size_t selected,
+                 const float* candidate_low, const float* candidate_high, std::size_t candidates,
+                 std::uint32_t* sure, std::uint32_t* possible) {
+  constexpr std::size_t kCount = 4;
+  std::size_t i = 0;
+  for (; i + kCount <= selected; i += kCount) {
+    count_pairs_of<kCount>(selected_low + i, selected_high + i, candidate_low, candidate_high,
+                           candidates, sure + i, possible + i);
+  }
+  for (; i < selected; ++i) {
+    count_pairs_of<1>(selected_low + i, selected_high + i, candidate_low, candidate_high,
+                      candidates, sure + i, possible + i);
+  }
+}
+
+}  // namespace
+}  // namespace toplens::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace toplens {
+
+HWY_EXPORT(euclidean_terms);
+HWY_EXPORT(cosine_terms);
+HWY_EXPORT(bound_scores);
+HWY_EXPORT(collect_columns);
+HWY_EXPORT(count_bounds);
+HWY_EXPORT(count_pairs);
+
+void ScoreTerms::resize(std::size_t columns) {
+  for (AlignedVector<float>* array : {&slope, &offset, &spread, &floor}) array->resize(columns);
+}
+
+void euclidean_terms(const float* weights, const float* norms, const EuclideanScaling& scaling,
+                     std::size_t columns, ScoreTerms& terms) {
+  terms.resize(columns);
+  HWY_DYNAMIC_DISPATCH(euclidean_terms)
+  (weights, norms, scaling, columns, terms.slope.data(), terms.offset.data(), terms.spread.data(),
+   terms.floor.data());
+}
+
+void cosine_terms(const float* weights, const float* inverse_norms, const float* floors,
+                  std::size_t columns, ScoreTerms& terms) {
+  terms.resize(columns);
+  HWY_DYNAMIC_DISPATCH(cosine_terms)
+  (weights, inverse_norms, floors, columns, terms.slope.data(), terms.offset.data(),
+   terms.spread.data(), terms.floor.data());
+}
+
+ScoreExtremes bound_scores(const ScoreTerms& terms, const float* sums, float scale,
+                           float spread_scale, const std::int32_t* rank, std::int32_t set_size,
+                           std::size_t columns, float* low, float* high) {
+  assert(columns % kColumnBlock == 0 && terms.slope.size() >= columns);
+  return HWY_DYNAMIC_DISPATCH(bound_scores)(terms.slope.data(), terms.offset.data(),
+                                            terms.spread.data(), terms.floor.data(), sums, scale,
+                                            spread_scale, rank, set_size, columns, low, high);
+}
+
+std::size_t collect_columns(const float* low, const float* high, const std::int32_t* rank,
+                            std::int32_t set_size, std::size_t columns, ScoreRange selected,
+                            ScoreRange unselected, std::uint32_t* found) {
+  return HWY_DYNAMIC_DISPATCH(collect_columns)(low, high, rank, set_size, columns, selected,
+                                               unselected, found);
+}
+
+CountBounds count_bounds(const float* low, const float* high, const std::int32_t* rank,
+                         std::int32_t set_size, std::size_t columns, ScoreRange smallest,
+                         ScoreRange largest) {
+  return HWY_DYNAMIC_DISPATCH(count_bounds)(low, high, rank, set_size, columns, smallest, largest);
+}
+
+void count_pairs(const float* selected_low, const float* selected_high, std::size_t selected,
+                 const float* candidate_low, const float* candidate_high, std::size_t candidates,
+                 std::uint32_t* sure, std::uint32_t* possible) {
+  HWY_DYNAMIC_DISPATCH(count_pairs)
+  (selected_low, selected_high, selected, candidate_low, candidate_high, candidates, sure,
+   possible);
+}
+
+}  // namespace toplens
+#endif  // HWY_ONCE

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+
+#include "base/name_table.h"
+
+namespace toplens {
+
+/// Fewer documents than this: nothing is estimable (theory.md 3).
+inline constexpr std::size_t kLeastDocuments = 8;
+
+/// Why a fitted quantity is NaN or a phase or decay absent.
+enum class FitReason {
+  estimated,
+  too_few_documents,
+  too_few_tokens,
+  no_sink_visible,
+  zero_norms,
+  no_decay,
+  decay_not_resolved,
+  within_one_lag,
+  longer_than_window,
+  increasing,
+  zero_weights,
+  no_competitors,
+  too_few_documents_for_oscillation,
+  segment_too_short,
+  no_common_period,
+  held_out_error,
+  not_recorded,
+};
+
+inline constexpr std::array<NamedKind<FitReason>, 17> kFitReasonNames = {{
+    {FitReason::estimated, ""},
+    {FitReason::too_few_documents, "not estimable: fewer than 8 documents"},
+    {FitReason::too_few_tokens, "not estimable: too few visible tokens"},
+    {FitReason::no_sink_visible, "not estimable: token 0 is outside the window"},
+    {FitReason::zero_norms, "not estimable: the value vectors are zero"},
+    {FitReason::no_decay, "no decay: the constant predicts held-out documents as well"},
+    {FitReason::decay_not_resolved, "decay not resolved: bootstrap sd of log lambda above 0.5"},
+    {FitReason::within_one_lag, "decay within one lag"},
+    {FitReason::longer_than_window, "decay longer than the lags observed"},
+    {FitReason::increasing, "similarity increases with distance"},
+    {FitReason::zero_weights, "not estimable: attention weights are zero"},
+    {FitReason::no_competitors, "not estimable: no unselected value or aggregate of positive norm"},
+    {FitReason::too_few_documents_for_oscillation, "not tested: fewer than 16 documents"},
+    {FitReason::segment_too_short, "not tested: too few tokens for three periods"},
+    {FitReason::no_common_period, "absent: Hotelling's test on even documents, p >= 0.01"},
+    {FitReason::held_out_error, "absent: cuts the held-out squared error by less than 5%"},
+    {FitReason::not_recorded, "not recorded"},
+}};
+
+/// In words, empty where the quantity was estimated.
+inline std::string_view describe(FitReason reason) { return name_in(kFitReasonNames, reason); }
+
+}  // namespace toplens
