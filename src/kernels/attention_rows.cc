@@ -136,8 +136,12 @@ bool softmax(float* row, std::size_t begin, std::size_t end, std::size_t columns
   auto finite = hn::FirstN(d, hn::Lanes(d));
   transform(row, begin, end, row[begin], [&](V32 v) {
     v = hn::Mul(v, scales);
-    finite = hn::And(finite, hn::IsFinite(v));
-    if (scale.softcap > 0) v = hn::Mul(cap, hn::Tanh(d, hn::Div(v, cap)));
+    const auto is_finite = hn::IsFinite(v);
+    finite = hn::And(finite, is_finite);
+    if (scale.softcap > 0) {
+      // Tanh converts to integers, which NaN has none of.
+      v = hn::Mul(cap, hn::Tanh(d, hn::Div(hn::IfThenElseZero(is_finite, v), cap)));
+    }
     max = hn::Max(max, v);
     return v;
   });
