@@ -149,4 +149,19 @@ void BlockMultiplier::multiply(const void* block, std::size_t block_rows,
   }
 }
 
+void multiply_f32(MatrixView<const float> a, MatrixView<const float> b, bool transposed,
+                  MatrixView<float> c) {
+  assert(a.rows() == c.rows());
+  assert(transposed ? a.columns() == b.columns() && b.rows() == c.columns()
+                    : a.columns() == b.rows() && b.columns() == c.columns());
+  const dnnl_status_t status =
+      dnnl_sgemm('N', transposed ? 'T' : 'N', dimension(a.rows()), dimension(c.columns()),
+                 dimension(a.columns()), 1.0f, a.data(), dimension(a.stride()), b.data(),
+                 dimension(b.stride()), 0.0f, c.data(), dimension(c.stride()));
+  if (status != dnnl_success) {
+    throw Error(fmt::format("float32 product of {} x {} x {} failed in oneDNN with status {}",
+                            a.rows(), a.columns(), c.columns(), static_cast<int>(status)));
+  }
+}
+
 }  // namespace toplens

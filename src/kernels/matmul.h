@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include <toplens/array_view.h>
+
 #include "base/data_type.h"
 
 namespace toplens {
@@ -72,5 +74,10 @@ class BlockMultiplier {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// C [m, n] = A [m, k] x B^T, or x B where `transposed` is false, all float32 and row-major with
+/// the views' strides, on the calling thread. B is [n, k] when transposed, else [k, n].
+void multiply_f32(MatrixView<const float> a, MatrixView<const float> b, bool transposed,
+                  MatrixView<float> c);
 
 }  // namespace toplens

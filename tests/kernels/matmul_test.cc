@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "base/random.h"
@@ -174,6 +175,37 @@ INSTANTIATE_TEST_SUITE_P(Compute, Matmul, ::testing::Values(ComputeType::f32, Co
                          [](const auto& info) {
                            return info.param == ComputeType::f32 ? "f32" : "bf16";
                          });
+
+TEST(MultiplyF32, BothFormsWithStridesEqualThePlainLoop) {
+  Random random(8);
+  for (int round = 0; round < 60; ++round) {
+    const std::size_t m = 1 + random.below(140), n = 1 + random.below(90), k = 1 + random.below(60);
+    const bool transposed = round % 2 == 0;
+    const std::size_t b_rows = transposed ? n : k, b_columns = transposed ? k : n;
+    const std::size_t a_stride = k + random.below(5), b_stride = b_columns + random.below(5);
+    const std::size_t c_stride = n + random.below(5);
+    const std::vector<float> a = integers(m * a_stride, 10 + static_cast<unsigned>(round));
+    const std::vector<float> b = integers(b_rows * b_stride, 90 + static_cast<unsigned>(round));
+    // What was in the result must not matter, and what lies between its rows must stay.
+    std::vector<float> c(m * c_stride, std::numeric_limits<float>::quiet_NaN());
+    for (std::size_t r = 0; r < m; ++r) {
+      for (std::size_t j = n; j < c_stride; ++j) c[r * c_stride + j] = 0.5f;
+    }
+    multiply_f32({a.data(), m, k, a_stride}, {b.data(), b_rows, b_columns, b_stride}, transposed,
+                 {c.data(), m, n, c_stride});
+    for (std::size_t r = 0; r < m; ++r) {
+      for (std::size_t j = 0; j < n; ++j) {
+        float expected = 0;
+        for (std::size_t i = 0; i < k; ++i) {
+          expected +=
+              a[r * a_stride + i] * (transposed ? b[j * b_stride + i] : b[i * b_stride + j]);
+        }
+        ASSERT_EQ(c[r * c_stride + j], expected) << m << ' ' << n << ' ' << k;
+      }
+      for (std::size_t j = n; j < c_stride; ++j) ASSERT_EQ(c[r * c_stride + j], 0.5f);
+    }
+  }
+}
 
 }  // namespace
 }  // namespace toplens
