@@ -16,9 +16,9 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 /// Unit roundoff of float32.
 constexpr float kRoundoff = 0x1p-24f;
-/// Slopes reach 2^101, so that scores are below 2^103 and weights down to the smallest subnormal
+/// Slopes reach 2^121, so that scores are below 2^123 and weights down to the smallest subnormal
 /// keep their digits.
-constexpr int kSlopeExponent = 101;
+constexpr int kSlopeExponent = 121;
 /// Below every score: tokens that the query does not see.
 constexpr float kNowhere = -0x1p126f;
 /// Panel vectors shorter than this have no useful float32 cosine.
@@ -105,7 +105,7 @@ void BoundedSeparation::set_query(const WeightedQuery& query, std::span<const Di
   column_weights_.assign(columns_, 0.0f);
   std::copy(query.attention.begin(), query.attention.end(), column_weights_.begin() + begin_);
   const float total = sum_of(column_weights_);
-  // Weights times 2^(slope_exponent_ - 101) sum to 1 or less, and so do the panel's y_i.
+  // Weights times 2^(slope_exponent_ - 121) sum to 1 or less, and so do the panel's y_i.
   slope_exponent_ = total > 0.0f ? std::min(127, kSlopeExponent - std::ilogb(total) - 2) : 0;
 
   for (const Distance distance : distances) {
@@ -113,10 +113,10 @@ void BoundedSeparation::set_query(const WeightedQuery& query, std::span<const Di
     if (distance == Distance::euclidean) {
       EuclideanScaling scaling;
       scaling.slope = std::ldexp(1.0f, slope_exponent_);
-      scaling.contribution = std::ldexp(1.0f, slope_exponent_ - 51);
+      scaling.contribution = std::ldexp(1.0f, slope_exponent_ - 61);
       scaling.floor_of_slope = underflow_error(values_.dimension());
       scaling.floor_of_offset = 10.0f * kRoundoff;
-      scaling.floor = 0x1p-120f;
+      scaling.floor = 0x1p-122f;
       euclidean_terms(column_weights_.data(), norms_.data() + first_column_, scaling, columns_,
                       terms);
     } else {
@@ -129,6 +129,9 @@ void BoundedSeparation::set_query(const WeightedQuery& query, std::span<const Di
   low_.resize(columns_);
   high_.resize(columns_);
   found_.resize(columns_ + kColumnBlock);
+  candidates_.resize(columns_ + kColumnBlock);
+  candidate_low_.resize(columns_ + kColumnBlock);
+  candidate_high_.resize(columns_ + kColumnBlock);
   sums_stride_ = columns_ + kColumnBlock;
 }
 
@@ -180,9 +183,9 @@ void BoundedSeparation::set_scaling(std::size_t n, Distance distance) {
   const double error = relative_product_error(values_.dimension()) *
                        std::ldexp(std::sqrt(squared_norms_[n]), aggregate);
   if (distance == Distance::euclidean) {
-    // slope scale <2^p v, 2^t s> = 2^(2p + 2 slope - 102) 2 a <v, s>, and the offset likewise.
+    // slope scale <2^p v, 2^t s> = 2^(2p + 2 slope - 122) 2 a <v, s>, and the offset likewise.
     const int panel = values_.panel_exponent();
-    euclidean_.exponent = 2 * (panel + slope_exponent_ - 51);
+    euclidean_.exponent = 2 * (panel + slope_exponent_ - 61);
     euclidean_.scale = std::ldexp(1.0f, panel + slope_exponent_ - kSlopeExponent - aggregate);
     euclidean_.spread_scale = static_cast<float>(error * double{euclidean_.scale});
   } else {
@@ -288,30 +291,20 @@ std::uint64_t BoundedSeparation::count_inversions(float smallest, Distance dista
     selected_high_[i] = high_[begin_ + order_[i]];
   }
   const std::size_t num_candidates =
-      collect_columns(low_.data(), high_.data(), rank_.data(), set_size_, columns_,
-                      {kInfinity, -kInfinity}, {smallest, kInfinity}, found_.data());
-  candidates_.assign(found_.begin(), found_.begin() + num_candidates);
-  const std::size_t padded = (num_candidates + kColumnBlock - 1) / kColumnBlock * kColumnBlock;
-  candidate_low_.assign(padded, -kInfinity);
-  candidate_high_.assign(padded, -kInfinity);
-  for (std::size_t j = 0; j < num_candidates; ++j) {
-    candidate_low_[j] = low_[candidates_[j]];
-    candidate_high_[j] = high_[candidates_[j]];
-  }
+      pack_unselected(low_.data(), high_.data(), rank_.data(), set_size_, columns_, smallest,
+                      candidate_low_.data(), candidate_high_.data(), candidates_.data());
   count_pairs(selected_low_.data(), selected_high_.data(), size, candidate_low_.data(),
               candidate_high_.data(), num_candidates, sure_.data(), possible_.data());
   std::uint64_t inversions = 0;
   for (std::size_t i = 0; i < size; ++i) {
     inversions += sure_[i];
     if (sure_[i] == possible_[i]) continue;
-    // The candidates whose interval meets that of token i.
     const double score = exact_score(static_cast<std::uint32_t>(begin_ + order_[i]), distance);
-    const std::size_t found = collect_columns(low_.data(), high_.data(), rank_.data(), set_size_,
-                                              columns_, {kInfinity, -kInfinity},
-                                              {selected_low_[i], selected_high_[i]}, found_.data());
+    const std::size_t found =
+        collect_open_pairs(candidate_low_.data(), candidate_high_.data(), num_candidates,
+                           {selected_low_[i], selected_high_[i]}, found_.data());
     for (std::size_t k = 0; k < found; ++k) {
-      if (low_[found_[k]] >= selected_high_[i]) continue;
-      inversions += exact_score(found_[k], distance) >= score ? 1 : 0;
+      inversions += exact_score(candidates_[found_[k]], distance) >= score ? 1 : 0;
     }
   }
   return inversions;

@@ -108,7 +108,8 @@ class BoundedSeparation {
   AlignedVector<float> low_, high_;
   AlignedVector<std::uint32_t> found_;
   AlignedVector<float> selected_low_, selected_high_, candidate_low_, candidate_high_;
-  std::vector<std::uint32_t> sure_, possible_, candidates_;
+  AlignedVector<std::uint32_t> candidates_;
+  std::vector<std::uint32_t> sure_, possible_;
   std::vector<double> products_;               // by first_equal_
   std::vector<std::uint64_t> product_stamps_;  // selection for which that holds
   std::uint64_t stamp_ = 0;

@@ -26,6 +26,8 @@ HeadGeometry::HeadGeometry(GeometryOptions options, std::optional<WalkMethod> me
   });
   has_cosine_ = std::find(options_.distances.begin(), options_.distances.end(), Distance::cosine) !=
                 options_.distances.end();
+  has_contributions_ = has_cosine_ || std::find(options_.rankings.begin(), options_.rankings.end(),
+                                                Ranking::contribution) != options_.rankings.end();
   for (const std::size_t position : size_positions_) {
     sorted_sizes_.push_back(static_cast<std::size_t>(options_.set_sizes[position]));
   }
@@ -98,9 +100,11 @@ void HeadGeometry::prepare(const GeometryQuery& query, std::span<const float> at
   weights_.resize(padded);
   std::copy(attention.begin(), attention.end(), weights_.begin());
   std::fill(weights_.begin() + visible_, weights_.end(), 0.0);
-  contribution_norms_.assign(padded, 0.0);
-  for (std::size_t i = 0; i < visible_; ++i) {
-    contribution_norms_[i] = weights_[i] * norms_[first_visible_ + i];
+  if (has_contributions_) {
+    contribution_norms_.assign(padded, 0.0);
+    for (std::size_t i = 0; i < visible_; ++i) {
+      contribution_norms_[i] = weights_[i] * norms_[first_visible_ + i];
+    }
   }
   if (has_cosine_) {
     cosine_factors_.assign(padded, 0.0);

@@ -83,6 +83,7 @@ class HeadGeometry {
   std::optional<WalkMethod> given_method_;
   WalkMethod method_ = WalkMethod::aggregate;
   bool has_cosine_ = false;
+  bool has_contributions_ = false;           // a ranking or distance asks for them
   std::vector<std::size_t> sorted_sizes_;    // increasing
   std::vector<std::size_t> size_positions_;  // place of each in options_.set_sizes
   TokenRanker ranker_;

@@ -199,6 +199,51 @@ void count_pairs(const float* selected_low, const float* selected_high, std::siz
   }
 }
 
+std::size_t pack_unselected(const float* HWY_RESTRICT low, const float* HWY_RESTRICT high,
+                            const std::int32_t* HWY_RESTRICT rank, std::int32_t set_size,
+                            std::size_t columns, float from, float* HWY_RESTRICT packed_low,
+                            float* HWY_RESTRICT packed_high,
+                            std::uint32_t* HWY_RESTRICT packed_columns) {
+  const F32 d;
+  const U32 du;
+  const auto size = hn::Set(I32(), set_size);
+  const auto limit = hn::Set(d, from);
+  std::size_t count = 0;
+  for (std::size_t j = 0; j < columns; j += hn::Lanes(d)) {
+    const auto to = hn::LoadU(d, high + j);
+    const auto kept = hn::AndNot(selected_columns(rank + j, size), hn::Ge(to, limit));
+    hn::StoreU(hn::Compress(hn::LoadU(d, low + j), kept), d, packed_low + count);
+    hn::StoreU(hn::Compress(to, kept), d, packed_high + count);
+    hn::StoreU(hn::Compress(hn::Iota(du, static_cast<std::uint32_t>(j)), hn::RebindMask(du, kept)),
+               du, packed_columns + count);
+    count += hn::CountTrue(d, kept);
+  }
+  for (std::size_t j = 0; j < kColumnBlock; ++j) {
+    packed_low[count + j] = -std::numeric_limits<float>::infinity();
+    packed_high[count + j] = -std::numeric_limits<float>::infinity();
+  }
+  return count;
+}
+
+std::size_t collect_open_pairs(const float* HWY_RESTRICT candidate_low,
+                               const float* HWY_RESTRICT candidate_high, std::size_t candidates,
+                               ScoreRange selected, std::uint32_t* HWY_RESTRICT found) {
+  const F32 d;
+  const U32 du;
+  const auto from = hn::Set(d, selected.from);
+  const auto to = hn::Set(d, selected.to);
+  std::size_t count = 0;
+  for (std::size_t j = 0; j < candidates; j += hn::Lanes(d)) {
+    const auto open = hn::RebindMask(du, hn::And(hn::Ge(hn::LoadU(d, candidate_high + j), from),
+                                                 hn::Lt(hn::LoadU(d, candidate_low + j), to)));
+    if (hn::AllFalse(du, open)) continue;
+    const auto position = hn::Iota(du, static_cast<std::uint32_t>(j));
+    hn::StoreU(hn::Compress(position, open), du, found + count);
+    count += hn::CountTrue(du, open);
+  }
+  return count;
+}
+
 }  // namespace
 }  // namespace toplens::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -212,6 +257,8 @@ HWY_EXPORT(bound_scores);
 HWY_EXPORT(collect_columns);
 HWY_EXPORT(count_bounds);
 HWY_EXPORT(count_pairs);
+HWY_EXPORT(pack_unselected);
+HWY_EXPORT(collect_open_pairs);
 
 void ScoreTerms::resize(std::size_t columns) {
   for (AlignedVector<float>* array : {&slope, &offset, &spread, &floor}) array->resize(columns);
@@ -261,6 +308,19 @@ void count_pairs(const float* selected_low, const float* selected_high, std::siz
   HWY_DYNAMIC_DISPATCH(count_pairs)
   (selected_low, selected_high, selected, candidate_low, candidate_high, candidates, sure,
    possible);
+}
+
+std::size_t pack_unselected(const float* low, const float* high, const std::int32_t* rank,
+                            std::int32_t set_size, std::size_t columns, float from,
+                            float* packed_low, float* packed_high, std::uint32_t* packed_columns) {
+  return HWY_DYNAMIC_DISPATCH(pack_unselected)(low, high, rank, set_size, columns, from, packed_low,
+                                               packed_high, packed_columns);
+}
+
+std::size_t collect_open_pairs(const float* candidate_low, const float* candidate_high,
+                               std::size_t candidates, ScoreRange selected, std::uint32_t* found) {
+  return HWY_DYNAMIC_DISPATCH(collect_open_pairs)(candidate_low, candidate_high, candidates,
+                                                  selected, found);
 }
 
 }  // namespace toplens

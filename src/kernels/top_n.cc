@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <limits>
 #include <type_traits>
+#include <vector>
 
-#include <hwy/contrib/sort/vqsort.h>
-
+// Arrays of vectors do not exist on targets whose vector size is unknown to the compiler.
+#undef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/top_n.cc"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
@@ -36,23 +39,8 @@ inline T from_sortable(BitsOf<T> key) {
   return std::bit_cast<T>((key & sign) != 0 ? key ^ sign : ~key);
 }
 
-/// One integer that orders by descending score, then by ascending index, and gives both back.
-inline std::uint64_t pack(float score, std::uint32_t index) {
-  return std::uint64_t{sortable(score)} << 32 | static_cast<std::uint32_t>(~index);
-}
-inline hwy::uint128_t pack(double score, std::uint32_t index) {
-  hwy::uint128_t key;
-  key.hi = sortable(score);
-  key.lo = static_cast<std::uint32_t>(~index);
-  return key;
-}
-inline std::uint32_t index_of(std::uint64_t key) { return ~static_cast<std::uint32_t>(key); }
-inline std::uint32_t index_of(const hwy::uint128_t& key) {
-  return ~static_cast<std::uint32_t>(key.lo);
-}
-
-template <typename T>
-using PackedKey = decltype(pack(T(), 0u));
+/// Up to so many scores are put in order by counting, for each, those that go before it.
+inline constexpr std::size_t kMostCounted = 128;
 
 }  // namespace toplens
 #endif  // TOPLENS_TOP_N_ONCE
@@ -84,9 +72,24 @@ std::size_t count_at_least(const T* HWY_RESTRICT scores, std::size_t count, T th
   return total;
 }
 
-/// Indices of the scores at (`equal`) or above the threshold, increasing, at most `limit` of them
-/// plus a vector's worth that the caller ignores.
-template <bool equal, typename T>
+enum class Keep { at_least, equal, below };
+
+template <Keep keep, typename D, typename V>
+HWY_INLINE hn::Mask<D> kept(D /*d*/, V score, V threshold) {
+  if constexpr (keep == Keep::at_least) return hn::Ge(score, threshold);
+  if constexpr (keep == Keep::equal) return hn::Eq(score, threshold);
+  return hn::Lt(score, threshold);
+}
+template <Keep keep, typename T>
+bool kept_alone(T score, T threshold) {
+  if constexpr (keep == Keep::at_least) return score >= threshold;
+  if constexpr (keep == Keep::equal) return score == threshold;
+  return score < threshold;
+}
+
+/// Indices of the scores that `keep` says, increasing, at most `limit` of them plus a vector's
+/// worth that the caller ignores.
+template <Keep keep, typename T>
 std::size_t pack_indices(const T* HWY_RESTRICT scores, std::size_t count, T threshold,
                          std::size_t limit, std::uint32_t* HWY_RESTRICT indices) {
   const hn::ScalableTag<T> d;
@@ -100,7 +103,7 @@ std::size_t pack_indices(const T* HWY_RESTRICT scores, std::size_t count, T thre
   std::size_t i = 0;
   for (; i + lanes <= count && packed < limit; i += lanes) {
     const auto score = hn::LoadU(d, scores + i);
-    const auto mask = hn::RebindMask(du, equal ? hn::Eq(score, at) : hn::Ge(score, at));
+    const auto mask = hn::RebindMask(du, kept<keep>(d, score, at));
     if (!hn::AllFalse(du, mask)) {
       // A compress in the register and a whole store: compressing into memory is slow on Zen.
       const auto chosen = hn::Compress(index, mask);
@@ -114,18 +117,23 @@ std::size_t pack_indices(const T* HWY_RESTRICT scores, std::size_t count, T thre
     index = hn::Add(index, step);
   }
   for (; i < count && packed < limit; ++i) {
-    if (equal ? scores[i] == threshold : scores[i] >= threshold) {
+    if (kept_alone<keep>(scores[i], threshold)) {
       indices[packed++] = static_cast<std::uint32_t>(i);
     }
   }
   return std::min(packed, limit);
 }
 
-/// Writes the `wanted` highest scores' indices in no particular order; needs room for a vector
-/// beyond them.
+/// A score that `wanted` scores or the fewest more that ties allow reach, and how many do.
 template <typename T>
-void select_highest(const T* scores, std::size_t count, std::size_t wanted,
-                    std::uint32_t* indices) {
+struct Threshold {
+  T score;
+  T highest;
+  std::size_t reached;
+};
+
+template <typename T>
+Threshold<T> find_threshold(const T* scores, std::size_t count, std::size_t wanted) {
   T lowest = scores[0];
   T highest = scores[0];
   {
@@ -162,17 +170,37 @@ void select_highest(const T* scores, std::size_t count, std::size_t wanted,
       high = middle - 1;
     }
   }
-  const T threshold = from_sortable<T>(low);
-  if (at_low == wanted) {
-    pack_indices<false>(scores, count, threshold, wanted, indices);
+  return {from_sortable<T>(low), highest, at_low};
+}
+
+/// Writes the `wanted` highest scores' indices, those above the lowest score before those at it,
+/// each increasing; needs room for a vector beyond them.
+template <typename T>
+void select_highest(const T* scores, std::size_t count, std::size_t wanted,
+                    std::uint32_t* indices) {
+  const Threshold<T> threshold = find_threshold(scores, count, wanted);
+  if (threshold.reached == wanted) {
+    pack_indices<Keep::at_least>(scores, count, threshold.score, wanted, indices);
     return;
   }
   // More tokens tie at the threshold than fit: those of the lowest index.
   std::size_t above = 0;
-  if (low < sortable(highest)) {
-    above = pack_indices<false>(scores, count, from_sortable<T>(low + 1), wanted, indices);
+  if (threshold.score < threshold.highest) {
+    const T next = from_sortable<T>(sortable(threshold.score) + 1);
+    above = pack_indices<Keep::at_least>(scores, count, next, wanted, indices);
   }
-  pack_indices<true>(scores, count, threshold, wanted - above, indices + above);
+  pack_indices<Keep::equal>(scores, count, threshold.score, wanted - above, indices + above);
+}
+
+/// Splits scores near the middle: the indices of the higher and of the lower part. Returns the
+/// number of higher ones, which is `count` where ties allow nothing else.
+template <typename T>
+std::size_t split_in_half(const T* scores, std::size_t count, std::uint32_t* higher,
+                          std::uint32_t* lower) {
+  const Threshold<T> threshold = find_threshold(scores, count, count / 2);
+  pack_indices<Keep::at_least>(scores, count, threshold.score, count, higher);
+  pack_indices<Keep::below>(scores, count, threshold.score, count, lower);
+  return threshold.reached;
 }
 
 void select_highest_f32(const float* scores, std::size_t count, std::size_t wanted,
@@ -184,6 +212,66 @@ void select_highest_f64(const double* scores, std::size_t count, std::size_t wan
   select_highest(scores, count, wanted, indices);
 }
 
+/// ranks[i] = the number of scores that go before score i. The scores go on for a vector beyond
+/// `count`, -infinity all; so do the ranks, which mean nothing there.
+template <typename T>
+void count_before(const T* HWY_RESTRICT scores, std::size_t count,
+                  std::uint32_t* HWY_RESTRICT ranks) {
+  const hn::ScalableTag<T> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  const hn::RebindToUnsigned<decltype(d)> du;
+  const hn::Rebind<std::uint32_t, decltype(d)> d32;
+  const std::size_t lanes = hn::Lanes(d);
+  const auto lane = hn::Iota(di, 0);
+  for (std::size_t i = 0; i < count; i += lanes) {
+    const auto own = hn::LoadU(d, scores + i);
+    hn::Vec<decltype(di)> before[2] = {hn::Zero(di), hn::Zero(di)};
+    const auto add = [&](std::size_t k, auto mask) {  // a mask as an integer is -1 where it holds
+      before[k % 2] = hn::Sub(before[k % 2], hn::VecFromMask(di, hn::RebindMask(di, mask)));
+    };
+    // Of equal scores the one of the lower index goes first.
+    std::size_t k = 0;
+    for (; k + 2 <= i; k += 2) {
+      add(0, hn::Ge(hn::Set(d, scores[k]), own));
+      add(1, hn::Ge(hn::Set(d, scores[k + 1]), own));
+    }
+    for (; k < i; ++k) add(0, hn::Ge(hn::Set(d, scores[k]), own));
+    for (; k < i + lanes; ++k) {
+      using Lane = hn::TFromD<decltype(di)>;
+      const auto later = hn::RebindMask(d, hn::Gt(lane, hn::Set(di, static_cast<Lane>(k - i))));
+      const auto other = hn::Set(d, scores[k]);
+      add(0, hn::Or(hn::Gt(other, own), hn::And(hn::Eq(other, own), later)));
+    }
+    for (; k + 2 <= count; k += 2) {
+      add(0, hn::Gt(hn::Set(d, scores[k]), own));
+      add(1, hn::Gt(hn::Set(d, scores[k + 1]), own));
+    }
+    for (; k < count; ++k) add(0, hn::Gt(hn::Set(d, scores[k]), own));
+    const auto total = hn::BitCast(du, hn::Add(before[0], before[1]));
+    if constexpr (sizeof(T) == 4) {
+      hn::StoreU(total, d32, ranks + i);
+    } else {
+      hn::StoreU(hn::TruncateTo(d32, total), d32, ranks + i);
+    }
+  }
+}
+
+void count_before_f32(const float* scores, std::size_t count, std::uint32_t* ranks) {
+  count_before(scores, count, ranks);
+}
+void count_before_f64(const double* scores, std::size_t count, std::uint32_t* ranks) {
+  count_before(scores, count, ranks);
+}
+
+std::size_t split_in_half_f32(const float* scores, std::size_t count, std::uint32_t* higher,
+                              std::uint32_t* lower) {
+  return split_in_half(scores, count, higher, lower);
+}
+std::size_t split_in_half_f64(const double* scores, std::size_t count, std::uint32_t* higher,
+                              std::uint32_t* lower) {
+  return split_in_half(scores, count, higher, lower);
+}
+
 }  // namespace
 }  // namespace toplens::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -193,48 +281,115 @@ namespace toplens {
 
 HWY_EXPORT(select_highest_f32);
 HWY_EXPORT(select_highest_f64);
+HWY_EXPORT(split_in_half_f32);
+HWY_EXPORT(split_in_half_f64);
+HWY_EXPORT(count_before_f32);
+HWY_EXPORT(count_before_f64);
+
+namespace {
+
+void select_highest(std::span<const float> scores, std::size_t wanted, std::uint32_t* indices) {
+  HWY_DYNAMIC_DISPATCH(select_highest_f32)(scores.data(), scores.size(), wanted, indices);
+}
+void select_highest(std::span<const double> scores, std::size_t wanted, std::uint32_t* indices) {
+  HWY_DYNAMIC_DISPATCH(select_highest_f64)(scores.data(), scores.size(), wanted, indices);
+}
+std::size_t split_in_half(std::span<const float> scores, std::uint32_t* higher,
+                          std::uint32_t* lower) {
+  return HWY_DYNAMIC_DISPATCH(split_in_half_f32)(scores.data(), scores.size(), higher, lower);
+}
+std::size_t split_in_half(std::span<const double> scores, std::uint32_t* higher,
+                          std::uint32_t* lower) {
+  return HWY_DYNAMIC_DISPATCH(split_in_half_f64)(scores.data(), scores.size(), higher, lower);
+}
+
+void count_before(const float* scores, std::size_t count, std::uint32_t* ranks) {
+  HWY_DYNAMIC_DISPATCH(count_before_f32)(scores, count, ranks);
+}
+void count_before(const double* scores, std::size_t count, std::uint32_t* ranks) {
+  HWY_DYNAMIC_DISPATCH(count_before_f64)(scores, count, ranks);
+}
+
+/// Some tokens of a row in increasing order where scores tie, to be put in order.
+template <typename T>
+struct Block {
+  AlignedVector<T> scores;
+  AlignedVector<std::uint32_t> tokens;
+};
+
+}  // namespace
+
+/// What one number type needs.
+template <typename T>
+struct Selection {
+  AlignedVector<std::uint32_t> higher, lower, ranks;
+  std::vector<Block<T>> blocks;  // by depth
+
+  void select(std::span<const T> scores, std::span<std::uint32_t> order) {
+    if (order.empty()) return;
+    higher.resize(order.size() + kMostLanes);
+    lower.resize(order.size() + kMostLanes);
+    ranks.resize(order.size() + kMostLanes);
+    if (blocks.empty()) blocks.resize(1);
+    select_highest(scores, order.size(), higher.data());
+    Block<T>& block = blocks[0];
+    block.tokens.assign(higher.begin(), higher.begin() + order.size());
+    block.scores.resize(order.size());
+    for (std::size_t i = 0; i < order.size(); ++i) block.scores[i] = scores[block.tokens[i]];
+    sort(0, order);
+  }
+
+  /// The tokens of blocks[depth] into `order`.
+  void sort(std::size_t depth, std::span<std::uint32_t> order) {
+    const std::size_t count = order.size();
+    if (count > kMostCounted) {
+      const std::size_t num_higher =
+          split_in_half(std::span<const T>(blocks[depth].scores), higher.data(), lower.data());
+      if (num_higher < count) {
+        if (blocks.size() < depth + 3) blocks.resize(depth + 3);
+        take(depth, std::span(higher).first(num_higher), depth + 1);
+        take(depth, std::span(lower).first(count - num_higher), depth + 2);
+        // The lower part waits where sorting the higher one does not come.
+        std::swap(blocks[depth], blocks[depth + 2]);
+        sort(depth + 1, order.first(num_higher));
+        sort(depth, order.subspan(num_higher));
+        return;
+      }
+    }
+    Block<T>& block = blocks[depth];
+    block.scores.resize(count + kMostLanes, -std::numeric_limits<T>::infinity());
+    count_before(block.scores.data(), count, ranks.data());
+    for (std::size_t i = 0; i < count; ++i) order[ranks[i]] = block.tokens[i];
+  }
+
+  void take(std::size_t from, std::span<const std::uint32_t> positions, std::size_t to) {
+    Block<T>& block = blocks[to];
+    block.scores.resize(positions.size());
+    block.tokens.resize(positions.size());
+    for (std::size_t i = 0; i < positions.size(); ++i) {
+      block.scores[i] = blocks[from].scores[positions[i]];
+      block.tokens[i] = blocks[from].tokens[positions[i]];
+    }
+  }
+};
 
 struct TopN::Scratch {
-  AlignedVector<std::uint32_t> indices;
-  AlignedVector<PackedKey<float>> float_keys;
-  AlignedVector<PackedKey<double>> double_keys;
-  hwy::Sorter sorter;
+  Selection<float> floats;
+  Selection<double> doubles;
 };
 
 TopN::TopN() : scratch_(std::make_unique<Scratch>()) {}
 TopN::~TopN() = default;
 TopN::TopN(TopN&&) noexcept = default;
 
-namespace {
-
-template <typename T>
-void sort_selected(std::span<const T> scores, const AlignedVector<std::uint32_t>& indices,
-                   AlignedVector<PackedKey<T>>& keys, const hwy::Sorter& sorter,
-                   std::span<std::uint32_t> order) {
-  keys.resize(order.size());
-  for (std::size_t i = 0; i < order.size(); ++i) keys[i] = pack(scores[indices[i]], indices[i]);
-  sorter(keys.data(), keys.size(), hwy::SortDescending());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = index_of(keys[i]);
-}
-
-}  // namespace
-
 void TopN::select(std::span<const float> scores, std::span<std::uint32_t> order) {
   assert(order.size() <= scores.size());
-  if (order.empty()) return;
-  scratch_->indices.resize(order.size() + kMostLanes);
-  HWY_DYNAMIC_DISPATCH(select_highest_f32)
-  (scores.data(), scores.size(), order.size(), scratch_->indices.data());
-  sort_selected(scores, scratch_->indices, scratch_->float_keys, scratch_->sorter, order);
+  scratch_->floats.select(scores, order);
 }
 
 void TopN::select(std::span<const double> scores, std::span<std::uint32_t> order) {
   assert(order.size() <= scores.size());
-  if (order.empty()) return;
-  scratch_->indices.resize(order.size() + kMostLanes);
-  HWY_DYNAMIC_DISPATCH(select_highest_f64)
-  (scores.data(), scores.size(), order.size(), scratch_->indices.data());
-  sort_selected(scores, scratch_->indices, scratch_->double_keys, scratch_->sorter, order);
+  scratch_->doubles.select(scores, order);
 }
 
 }  // namespace toplens
