@@ -50,7 +50,7 @@ TEST_P(FitRecovery, ParametersOfGeneratedHeads) {
   kept.length = GetParam().length;
   AssumptionOptions options;
   options.rankings = {};
-  options.with_effective_rank = false;
+  options.effective_rank_documents = 0;
   Errors c, kappa, delta, b, amplitude, rho, length;
   for (int head = 0; head < GetParam().heads; ++head) {
     Random random(11, {static_cast<std::uint64_t>(head)});
