@@ -199,15 +199,15 @@ Json heads_json(std::span<const SimulatedHead> heads, std::span<const int> set_s
 
 std::string heading(const PopulationOptions& population, const SimulationOptions& options) {
   std::string fixed;
-  for (const std::string_view name : population.fixed) {
-    fixed += fixed.empty() ? "" : ", ";
-    fixed += name;
+  for (const std::string_view parameter : population.fixed) {
+    if (!fixed.empty()) fixed.append(", ");
+    fixed.append(parameter);
   }
   return fmt::format(
       "{} heads of {} documents, L = {}, d = {}, {} ranking, {} draws, seed {}; fixed: {}\n",
       population.heads, options.documents, population.kept.length, population.kept.dimension,
       name(options.ranking), options.envelope.draws, options.envelope.seed,
-      fixed.empty() ? "none" : fixed);
+      fixed.empty() ? std::string_view("none") : std::string_view(fixed));
 }
 
 std::string sensitivity_row(const ViolationAmount& violation, std::string_view told,
@@ -239,11 +239,11 @@ std::string simulation_report(const PopulationOptions& population, const Simulat
     text += fmt::format("violated: {} by {}; the theory is told the parameters before it\n",
                         name(population.violation.violation), population.violation.amount);
   }
-  text += "\n" + size_table(simulated.unaware, options.set_sizes) + "\n";
+  text += fmt::format("\n{}\n", size_table(simulated.unaware, options.set_sizes));
   text += summary_lines(simulated.unaware);
   if (!simulated.aware.empty()) {
     text += "\nthe theory is told what a perfect fit of the violated heads would find\n\n";
-    text += size_table(simulated.aware, options.set_sizes) + "\n";
+    text += fmt::format("{}\n", size_table(simulated.aware, options.set_sizes));
     text += summary_lines(simulated.aware);
   }
   return text;
