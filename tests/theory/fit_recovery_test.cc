@@ -43,7 +43,7 @@ class Errors {
 class FitRecovery : public ::testing::TestWithParam<Setting> {};
 
 TEST_P(FitRecovery, ParametersOfGeneratedHeads) {
-  constexpr std::size_t kDocuments = 16;
+  constexpr std::size_t kDocuments = 32;
   const std::vector<std::string_view> fixed = {"length", "dim"};
   GenerativeParameters kept;
   kept.dimension = GetParam().dim;
