@@ -83,10 +83,13 @@ void run(const AnalyzeArguments& arguments) {
     print_output(json.dump() + "\n");
     return;
   }
-  print_output(run_headline(outcome.manifest) + "\n" + geometry_summary(view) +
-               fmt::format("\nResults: {0}/heads.csv (one row per head), {0}/geometry.nc (xarray), "
-                           "{0}/run.json\n",
-                           arguments.out));
+  print_output(
+      run_headline(outcome.manifest) + "\n" + geometry_summary(view) +
+      fmt::format(
+          "\nResults: {0}/heads.csv (one row per head), {0}/geometry.nc{1} (xarray), "
+          "{0}/run.json\n",
+          arguments.out,
+          outcome.manifest.protocol.theory ? fmt::format(" and {}/heads.nc", arguments.out) : ""));
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ RunManifest example() {
   manifest.model.digests = {"c", "i", "t", "w"};
   manifest.text.tokens_sha256 = "abc";
   manifest.text.windows = {{"a.txt", 0, 64}, {"a.txt", 63, 64}};
-  manifest.protocol = {{1, 2, 4}, {"attention"}, {"euclidean"}, "last", 16, false, false, 2027, "f32"};
+  manifest.protocol = {{1, 2, 4}, {"attention"}, {"euclidean"}, "last", 16, false, 2027, "f32", false};
   return manifest;
 }
 
