@@ -24,5 +24,5 @@ toplens_require(fmt/core.h libfmt-dev)
 
 # Debian's oneDNN runs on libgomp; the thread pool tells each of its workers to use one OpenMP
 # thread, for which libgomp is linked by its runtime name so that Clang does not add libomp.
-set(toplens_libraries dnnl hwy hwy_contrib sentencepiece pcre2-8 utf8proc netcdf crypto fmt ${CMAKE_DL_LIBS} -l:libgomp.so.1)
+set(toplens_libraries dnnl hwy sentencepiece pcre2-8 utf8proc netcdf crypto fmt ${CMAKE_DL_LIBS} -l:libgomp.so.1)
 set(toplens_include_directories "")

@@ -107,6 +107,10 @@ RunManifest make_manifest(const AnalyzeArguments& arguments, ModelSession& sessi
   for (const Distance distance : geometry.distances) {
     manifest.protocol.distances.emplace_back(name(distance));
   }
+  for (const auto& metric : kGeometryMetricNames) {
+    if (metric.kind == GeometryMetric::inversions && !geometry.with_inversions) continue;
+    manifest.protocol.metrics.emplace_back(metric.name);
+  }
   manifest.protocol.queries = arguments.geometry.queries;
   manifest.protocol.random_repeats = geometry.random_repeats;
   manifest.protocol.random_at_all_queries = geometry.random_at_all_queries;
@@ -172,9 +176,9 @@ EnginePlan plan_run(const ModelSession& session, const RunText& text,
   demand.observer_bytes_per_lane =
       2 * (geometry_bytes(session.config(), geometry) +
            theory_bytes(session.config(), theory, text.loaded.context_length));
-  // A worker's Gram matrix and the transposed values, in float64.
   demand.observer_bytes_per_worker =
-      8 * length * (length + 2 * static_cast<std::uint64_t>(session.config().head_dim));
+      observer.bytes_per_worker(static_cast<int>(length), session.config().head_dim,
+                                session.config().num_query_heads / session.config().num_kv_heads);
   if (theory) {
     demand.observer_bytes_per_worker += AssumptionObserver::bytes_per_worker(
         length, static_cast<std::size_t>(session.config().head_dim), geometry.set_sizes.size());
@@ -302,7 +306,8 @@ Dataset pool(RunDirectory& directory, const RunManifest& manifest, ThreadPool& t
 
 AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& listener) {
   const Stopwatch whole;
-  GeometryOptions geometry = arguments.geometry.options();
+  GeometryOptions geometry =
+      arguments.geometry.options(arguments.geometry.query_selection().is_last());
   geometry.random_at_all_queries = arguments.random_all_queries;
   const QuerySelection queries = arguments.geometry.query_selection();
   ModelSession session = arguments.engine.open();

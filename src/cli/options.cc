@@ -150,6 +150,15 @@ void GeometryArguments::add_to(CLI::App& command, const std::string& queries_hel
       ->allow_extra_args(false)
       ->type_name("LIST")
       ->capture_default_str();
+  command
+      .add_option("--metrics", metrics,
+                  "precision, recall, f_score, margin, inversions. The first four come together at "
+                  "no extra cost; inversions cost more and are NaN where they are not in the list. "
+                  "Default: all, but of analyze at more than the final query all without "
+                  "inversions")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("LIST");
   command.add_option("--queries", queries, queries_help)->type_name("WHICH")->capture_default_str();
   command.add_option("--random-repeats", random_repeats, "Random rankings averaged at each query")
       ->check(CLI::Range(1, 1000000))
@@ -163,7 +172,7 @@ void GeometryArguments::add_to(CLI::App& command, const std::string& queries_hel
       ->capture_default_str();
 }
 
-GeometryOptions GeometryArguments::options() const {
+GeometryOptions GeometryArguments::options(bool inversions_by_default) const {
   return from_command_line([&] {
     GeometryOptions options;
     options.set_sizes = set_sizes;
@@ -174,6 +183,11 @@ GeometryOptions GeometryArguments::options() const {
     options.distances.clear();
     for (const std::string& distance : distances) {
       options.distances.push_back(parse_distance(distance));
+    }
+    options.with_inversions = metrics.empty() && inversions_by_default;
+    for (const std::string& metric : metrics) {
+      if (parse_geometry_metric(metric) == GeometryMetric::inversions)
+        options.with_inversions = true;
     }
     options.random_repeats = random_repeats;
     options.seed = seed;

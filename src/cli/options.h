@@ -50,17 +50,19 @@ struct TextArguments {
   LoadedText load(const CheckpointModel& model) const;
 };
 
-/// --set-sizes --rankings --distances --queries --random-repeats --seed.
+/// --set-sizes --rankings --distances --metrics --queries --random-repeats --seed.
 struct GeometryArguments {
   std::vector<int> set_sizes = GeometryOptions().set_sizes;
   std::vector<std::string> rankings = {"attention", "contribution", "random"};
   std::vector<std::string> distances = {"euclidean", "cosine"};
+  std::vector<std::string> metrics;  ///< none given: the default of the command
   std::string queries = "last";
   int random_repeats = 16;
   std::uint64_t seed = 2027;
 
   void add_to(CLI::App& command, const std::string& queries_help);
-  GeometryOptions options() const;
+  /// `inversions_by_default`: where --metrics is not given.
+  GeometryOptions options(bool inversions_by_default) const;
   /// "last", "all" or "tail:K".
   QuerySelection query_selection() const;
 };

@@ -32,6 +32,21 @@ void GeometryObserver::begin(const ObservedPass& pass) {
                              static_cast<std::size_t>(pass.num_query_heads));
 }
 
+GeometryObserver::QueryCounts GeometryObserver::count_queries(int length,
+                                                              int heads_per_kv_head) const {
+  const int queries = length - queries_.first_query(length);
+  const int random = options_.random_at_all_queries ? queries : 1;
+  return {(queries - random) * heads_per_kv_head, random * heads_per_kv_head};
+}
+
+std::uint64_t GeometryObserver::bytes_per_worker(int length, int head_dim,
+                                                 int heads_per_kv_head) const {
+  const QueryCounts queries = count_queries(length, heads_per_kv_head);
+  return HeadGeometry(options_).bytes(static_cast<std::size_t>(length),
+                                      static_cast<std::size_t>(head_dim), queries.plain,
+                                      queries.random);
+}
+
 void GeometryObserver::set_values(Worker& worker, const HeadView& view) const {
   if (worker.lane == view.lane && worker.layer == view.head.layer &&
       worker.kv_head == view.kv_head) {
@@ -40,11 +55,8 @@ void GeometryObserver::set_values(Worker& worker, const HeadView& view) const {
   worker.lane = view.lane;
   worker.layer = view.head.layer;
   worker.kv_head = view.kv_head;
-  const int queries = view.length - queries_.first_query(view.length);
-  const int random_queries = options_.random_at_all_queries ? queries : 1;
-  worker.geometry.set_values(view.values, view.window,
-                             (queries - random_queries) * heads_per_kv_head_,
-                             random_queries * heads_per_kv_head_);
+  const QueryCounts queries = count_queries(view.length, heads_per_kv_head_);
+  worker.geometry.set_values(view.values, view.window, queries.plain, queries.random);
 }
 
 void GeometryObserver::observe(const HeadView& view, int worker_index) {

@@ -68,6 +68,9 @@ class GeometryObserver : public AttentionObserver {
   GeometryObserver(GeometryOptions options, QuerySelection queries,
                    std::vector<std::uint64_t> documents);
 
+  /// What one worker keeps at most for lanes of `length` tokens.
+  std::uint64_t bytes_per_worker(int length, int head_dim, int heads_per_kv_head) const;
+
   QuerySelection queries() const override { return queries_; }
   void begin(const ObservedPass& pass) override;
   void observe(const HeadView& view, int worker) override;
@@ -87,6 +90,12 @@ class GeometryObserver : public AttentionObserver {
     std::vector<Separability> measured;
   };
 
+  /// How many queries of a kv head's query heads are measured, without and with random rankings.
+  struct QueryCounts {
+    int plain = 0;
+    int random = 0;
+  };
+  QueryCounts count_queries(int length, int heads_per_kv_head) const;
   void set_values(Worker& worker, const HeadView& view) const;
 
   GeometryOptions options_;

@@ -59,6 +59,22 @@ inline constexpr std::array<SeparabilityMetric, 6> kSeparabilityMetrics = {{
     {"light_share", &Separability::light_share, "share of tokens with |y_i| |s| below 1e-10"},
 }};
 
+/// The metrics that a user can ask for.
+enum class GeometryMetric { precision, recall, f_score, margin, inversions };
+
+inline constexpr std::array<NamedKind<GeometryMetric>, 5> kGeometryMetricNames = {{
+    {GeometryMetric::precision, "precision"},
+    {GeometryMetric::recall, "recall"},
+    {GeometryMetric::f_score, "f_score"},
+    {GeometryMetric::margin, "margin"},
+    {GeometryMetric::inversions, "inversions"},
+}};
+
+/// Throws Error listing the valid names.
+inline GeometryMetric parse_geometry_metric(std::string_view text) {
+  return parse_name(kGeometryMetricNames, "metric", text);
+}
+
 /// Adds every metric of `term` to `sum`; with NaN in either the sum is NaN.
 inline void add(Separability& sum, const Separability& term) {
   for (const SeparabilityMetric& metric : kSeparabilityMetrics) {
@@ -93,7 +109,7 @@ struct GeometryOptions {
   int random_repeats = 16;  ///< random rankings averaged at a query
   std::uint64_t seed = 2027;
   bool random_at_all_queries = false;  ///< else at a document's final query only
-  bool with_inversions = true;
+  bool with_inversions = true;         ///< the one metric that costs extra
 };
 
 /// Throws Error naming an empty list, a size below 1, a value given twice, or no random repeats.

@@ -67,6 +67,7 @@ Json protocol_json(const Protocol& protocol) {
           {"queries", protocol.queries},
           {"random_repeats", protocol.random_repeats},
           {"random_at_all_queries", protocol.random_at_all_queries},
+          {"metrics", protocol.metrics},
           {"theory", protocol.theory},
           {"seed", protocol.seed},
           {"compute", protocol.compute}};

@@ -60,6 +60,7 @@ struct Protocol {
   std::uint64_t seed = 0;
   std::string compute;  ///< as resolved: "f32" or "bf16"
   bool theory = false;  ///< whether parts hold what the theory needs
+  std::vector<std::string> metrics = {};
 };
 
 struct StageTiming {

@@ -146,6 +146,40 @@ INSTANTIATE_TEST_SUITE_P(Models, GoldenAnalyze, ::testing::ValuesIn(testing::gol
                            return name;
                          });
 
+TEST(Analyze, InversionsAreMeasuredWhereTheyAreAskedFor) {
+  const ScratchDirectory scratch;
+  const std::string tokens = golden("tiny-llama") + "/expected/token_ids.npy";
+  struct Case {
+    std::string queries;
+    std::vector<std::string> metrics;
+    bool expected;
+  };
+  const std::vector<Case> cases = {{"last", {}, true},
+                                   {"all", {}, false},
+                                   {"tail:4", {}, false},
+                                   {"tail:4", {"--metrics", "f_score,inversions"}, true},
+                                   {"last", {"--metrics", "precision"}, false}};
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    SCOPED_TRACE(i);
+    const fs::path out = scratch / std::to_string(i);
+    std::vector<std::string> command = {"analyze",     golden("tiny-llama"),
+                                        "--tokens",    tokens,
+                                        "--documents", "1",
+                                        "--set-sizes", "4",
+                                        "--queries",   cases[i].queries,
+                                        "--out",       out};
+    command.insert(command.end(), cases[i].metrics.begin(), cases[i].metrics.end());
+    const CommandResult result = run_command(testing::tool(), command);
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    const Dataset geometry = read_netcdf(out / "geometry.nc");
+    const GeometryView view(geometry);
+    for (std::size_t cell = 0; cell < view.f_score().size(); ++cell) {
+      ASSERT_FALSE(std::isnan(view.f_score()[cell]));
+      ASSERT_EQ(std::isnan(view.metrics[4][cell]), !cases[i].expected);
+    }
+  }
+}
+
 TEST(Analyze, ThreadsMakeNoDifference) {
   const ScratchDirectory scratch;
   write_documents(scratch / "ids.npy", 10, 40);
@@ -332,6 +366,7 @@ TEST(Analyze, TheoryFitsAreOfTheRecordsInTheParts) {
   write_documents(scratch / "ids.npy", 17, 24);
   AnalyzeArguments with = arguments("tiny-llama3-gqa", scratch / "ids.npy", scratch / "with");
   with.documents = 17;
+  with.theory = "on";
   AnalyzeArguments without = with;
   without.out = scratch / "without";
   without.theory = "off";
@@ -379,8 +414,8 @@ TEST(Analyze, LeavesTheFilesOfTheContract) {
     files.push_back(fs::relative(entry.path(), run));
   }
   EXPECT_THAT(files,
-              ::testing::UnorderedElementsAre("run.json", "geometry.nc", "heads.nc", "heads.csv",
-                                              "parts", "parts/part-0000.nc", "parts/part-0001.nc"));
+              ::testing::UnorderedElementsAre("run.json", "geometry.nc", "heads.csv", "parts",
+                                              "parts/part-0000.nc", "parts/part-0001.nc"));
   EXPECT_EQ(testing::lines(read_text_file(run / "heads.csv")).size(), 1u + 2 * 4);
   const auto json = nlohmann::json::parse(read_text_file(run / "run.json"));
   for (const char* key : {"schema_version", "command_line", "timings"}) {

@@ -130,6 +130,7 @@ TEST_F(BadInput, CommandLinesThatAreWrong) {
       {analyze({"--rankings", "magnitude"}), "magnitude"},
       {analyze({"--distances", "manhattan"}), "manhattan"},
       {analyze({"--queries", "first"}), "first"},
+      {analyze({"--metrics", "f1"}), "precision, recall, f_score, margin, inversions"},
       {analyze({"--queries", "tail:0"}), "tail:0"},
       {analyze({"--queries", "tail:x"}), "tail:x"},
       {analyze({"--random-repeats", "0"}), "--random-repeats"},
