@@ -11,6 +11,7 @@
 #include <toplens/error.h>
 #include <dnnl.hpp>
 
+#include "cli/run_estimate.h"
 #include "cli/terminal.h"
 #include "geometry/geometry_observer.h"
 #include "parallel/memory.h"
@@ -242,11 +243,13 @@ class PartRunner {
 };
 
 std::string estimate(ModelSession& session, const EnginePlan& plan, const RunText& text,
-                     std::size_t documents, const GeometryOptions& geometry,
+                     std::size_t documents, const GeometryOptions& geometry, QuerySelection queries,
                      const std::optional<AssumptionOptions>& theory) {
-  const double operations = forward_operations(session.config(), text.loaded.context_length) *
-                            static_cast<double>(documents);
-  const double seconds = operations / session.product_rate(plan);
+  const int length = text.loaded.context_length;
+  const double forward = forward_operations(session.config(), length) / session.product_rate(plan);
+  const double observing = estimate_geometry_seconds(session.config(), geometry, queries, length) /
+                           session.pool().size();
+  const double seconds = static_cast<double>(documents) * (forward + observing);
   const std::uint64_t disk = (2 * geometry_bytes(session.config(), geometry) +
                               theory_bytes(session.config(), theory, text.loaded.context_length)) *
                              text.windows.size();
@@ -339,7 +342,7 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
   manifest.timings.push_back({"prepare", whole.seconds()});
 
   if (remaining > 0) {
-    listener.note(estimate(session, plan, text, remaining, geometry, theory));
+    listener.note(estimate(session, plan, text, remaining, geometry, queries, theory));
     listener.start(layers * remaining,
                    static_cast<double>(text.loaded.context_length) / static_cast<double>(layers));
     const Stopwatch measuring;
