@@ -18,7 +18,7 @@ struct AnalyzeArguments {
   GeometryArguments geometry;
   int documents = 32;
   bool random_all_queries = false;
-  std::string theory = "on";
+  std::string theory = "off";
   std::string out;
   bool resume = false;
   bool json = false;

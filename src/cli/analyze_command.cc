@@ -83,10 +83,13 @@ void run(const AnalyzeArguments& arguments) {
     print_output(json.dump() + "\n");
     return;
   }
-  print_output(run_headline(outcome.manifest) + "\n" + geometry_summary(view) +
-               fmt::format("\nResults: {0}/heads.csv (one row per head), {0}/geometry.nc (xarray), "
-                           "{0}/run.json\n",
-                           arguments.out));
+  print_output(
+      run_headline(outcome.manifest) + "\n" + geometry_summary(view) +
+      fmt::format(
+          "\nResults: {0}/heads.csv (one row per head), {0}/geometry.nc{1} (xarray), "
+          "{0}/run.json\n",
+          arguments.out,
+          outcome.manifest.protocol.theory ? fmt::format(" and {}/heads.nc", arguments.out) : ""));
 }
 
 }  // namespace
@@ -111,8 +114,10 @@ void add_analyze_command(CLI::App& app, Action& action,
   command.add_flag("--random-all-queries", arguments->random_all_queries,
                    "Measure the random control at all these queries, not at the final one alone");
   command
-      .add_option("--theory", arguments->theory,
-                  "Record what the theory needs of the final query and fit its assumptions")
+      .add_option(
+          "--theory", arguments->theory,
+          "Record what the theory needs of the final query and fit its assumptions (heads.nc); "
+          "takes 27 KB of disk per head and document")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
   command.add_option("--out", arguments->out, "Run directory for the results, new or empty")

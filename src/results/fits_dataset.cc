@@ -155,7 +155,7 @@ void add_value_figures(std::vector<FigureRow<F>>& rows) {
        "standard deviation of it between documents");
   rows.push_back({"effective_rank", "effective_rank", "1",
                   [](const F& f) { return f.values.effective_rank.mean; },
-                  "effective rank of the values, mean over documents", true});
+                  "effective rank of the values, mean over the first 8 documents", true});
   rows.push_back({"effective_rank_between", "effective_rank", "1",
                   [](const F& f) { return f.values.effective_rank.spread; },
                   "standard deviation of it between documents"});

@@ -90,7 +90,7 @@ void AssumptionObserver::record_values(const HeadView& view, Worker& worker) {
   const std::span<const float> lags = worker.similarity.lag_cosines();
   std::copy(lags.begin(), lags.end(), at(records_.lag_cosines, row * shape.layout.lags()));
   records_.sink_cosines[row] = worker.similarity.sink_cosine();
-  if (options_.with_effective_rank) {
+  if (documents_[index(view.lane)] < options_.effective_rank_documents) {
     records_.effective_ranks[row] = static_cast<float>(effective_rank(values));
   }
 }

@@ -17,7 +17,9 @@ struct AssumptionOptions {
   std::vector<int> set_sizes = {1, 2, 4, 8, 16, 32, 64, 128, 256};
   std::vector<Ranking> rankings = {Ranking::attention, Ranking::contribution, Ranking::random};
   std::uint64_t seed = 2027;
-  bool with_effective_rank = true;
+  /// Effective ranks are recorded of documents with identities below this: it costs as much as all
+  /// the rest, and varies little.
+  std::uint64_t effective_rank_documents = 8;
 };
 
 /// Records of a pass over documents of `length` tokens (theory/assumption_records.h).

@@ -361,6 +361,44 @@ TEST(Analyze, SetSizesAreSorted) {
   EXPECT_THAT(sizes, ::testing::ElementsAre(2, 4, 8));
 }
 
+TEST(Analyze, TheoryFitsAreOfTheRecordsInTheParts) {
+  const ScratchDirectory scratch;
+  write_documents(scratch / "ids.npy", 17, 24);
+  AnalyzeArguments with = arguments("tiny-llama3-gqa", scratch / "ids.npy", scratch / "with");
+  with.documents = 17;
+  with.theory = "on";
+  AnalyzeArguments without = with;
+  without.out = scratch / "without";
+  without.theory = "off";
+  CountingListener listener;
+  analyze(with, listener);
+  analyze(without, listener);
+  EXPECT_FALSE(fs::exists(scratch / "without" / "heads.nc"));
+  // The geometry is the same and holds nothing of the records.
+  expect_same_values(read_netcdf(scratch / "with" / "geometry.nc"),
+                     read_netcdf(scratch / "without" / "geometry.nc"));
+  const Dataset heads = read_netcdf(scratch / "with" / "heads.nc");
+  const Dataset part = read_netcdf(scratch / "with" / "parts" / "part-0000.nc");
+  const std::size_t kv_heads = part.dimension_size("kv_head");
+  ASSERT_LT(kv_heads, heads.dimension_size("head"));
+  for (const std::int64_t documents : heads.values<std::int64_t>("fit_documents")) {
+    EXPECT_EQ(documents, 17);
+  }
+  // The final query's weights sum to 1, and a mean norm is that of the recorded norms.
+  const auto weights = part.values<float>("attention_weight");
+  EXPECT_NEAR(std::accumulate(weights.begin(), weights.begin() + 24, 0.0), 1.0, 1e-5);
+  double sum = 0.0;
+  for (const char* name : {"part-0000.nc", "part-0001.nc", "part-0002.nc"}) {
+    const Dataset piece = read_netcdf(scratch / "with" / "parts" / name);
+    const auto norms = piece.values<float>("value_norm");
+    const std::size_t row = piece.dimension_size("layer") * kv_heads * 24;
+    for (std::size_t d = 0; d < piece.dimension_size("document"); ++d) {
+      for (std::size_t token = 1; token < 24; ++token) sum += double{norms[d * row + token]};
+    }
+  }
+  EXPECT_NEAR(heads.values<double>("norm_mean")[0] / (sum / (17.0 * 23.0)), 1.0, 1e-6);
+}
+
 TEST(Analyze, LeavesTheFilesOfTheContract) {
   const ScratchDirectory scratch;
   write_documents(scratch / "ids.npy", 9, 24);
@@ -376,8 +414,8 @@ TEST(Analyze, LeavesTheFilesOfTheContract) {
     files.push_back(fs::relative(entry.path(), run));
   }
   EXPECT_THAT(files,
-              ::testing::UnorderedElementsAre("run.json", "geometry.nc", "heads.csv", "heads.nc",
-                                              "parts", "parts/part-0000.nc", "parts/part-0001.nc"));
+              ::testing::UnorderedElementsAre("run.json", "geometry.nc", "heads.csv", "parts",
+                                              "parts/part-0000.nc", "parts/part-0001.nc"));
   EXPECT_EQ(testing::lines(read_text_file(run / "heads.csv")).size(), 1u + 2 * 4);
   const auto json = nlohmann::json::parse(read_text_file(run / "run.json"));
   for (const char* key : {"schema_version", "command_line", "timings"}) {

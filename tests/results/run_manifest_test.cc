@@ -23,8 +23,13 @@ RunManifest example() {
   manifest.model.digests = {"c", "i", "t", "w"};
   manifest.text.tokens_sha256 = "abc";
   manifest.text.windows = {{"a.txt", 0, 64}, {"a.txt", 63, 64}};
-  manifest.protocol = {{1, 2, 4}, {"attention"}, {"euclidean"}, "last", 16,
-                       false,     false,         2027,          "f32"};
+  manifest.protocol.set_sizes = {1, 2, 4};
+  manifest.protocol.rankings = {"attention"};
+  manifest.protocol.distances = {"euclidean"};
+  manifest.protocol.queries = "last";
+  manifest.protocol.random_repeats = 16;
+  manifest.protocol.seed = 2027;
+  manifest.protocol.compute = "f32";
   return manifest;
 }
 

@@ -43,14 +43,14 @@ class Errors {
 class FitRecovery : public ::testing::TestWithParam<Setting> {};
 
 TEST_P(FitRecovery, ParametersOfGeneratedHeads) {
-  constexpr std::size_t kDocuments = 16;
+  constexpr std::size_t kDocuments = 32;
   const std::vector<std::string_view> fixed = {"length", "dim"};
   GenerativeParameters kept;
   kept.dimension = GetParam().dim;
   kept.length = GetParam().length;
   AssumptionOptions options;
   options.rankings = {};
-  options.with_effective_rank = false;
+  options.effective_rank_documents = 0;
   Errors c, kappa, delta, b, amplitude, rho, length;
   for (int head = 0; head < GetParam().heads; ++head) {
     Random random(11, {static_cast<std::uint64_t>(head)});

@@ -90,7 +90,6 @@ TEST(SimilarityFit, SaysWhyNoDecayIsPresent) {
 
 TEST(SimilarityFit, DecayThatDiffersBetweenDocumentsIsNotResolved) {
   // The curve's length is that of the few documents a resample happens to hold.
-  RecordedShape shape;
   AssumptionRecords records = with_lag_curve([](double) { return 0.1; }, 0.0, 0.0, 1, 16);
   const std::size_t lags = records.shape.layout.lags();
   for (std::size_t d = 0; d < 16; ++d) {
