@@ -59,7 +59,7 @@ WalkMethod HeadGeometry::method_for(std::size_t tokens, std::size_t head_dim, in
   const auto dimension = static_cast<double>(head_dim);
   const auto sizes = static_cast<double>(end - sorted_sizes_.begin());
   const double gram = 0.05 * dimension * static_cast<double>(tokens) +
-                      orders * (0.8 * static_cast<double>(*(end - 1)) + 3.0 * sizes);
+                      orders * (0.6 * static_cast<double>(*(end - 1)) + 3.0 * sizes);
   const double aggregate = orders * sizes * (0.06 * dimension + 2.0);
   return gram < aggregate ? WalkMethod::gram : WalkMethod::aggregate;
 }

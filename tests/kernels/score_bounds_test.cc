@@ -1,0 +1,161 @@
+#include "kernels/score_bounds.h"
+
+#include <algorithm>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "base/random.h"
+#include "support/simd_targets.h"
+
+namespace toplens {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+/// Columns with few different scores and widths: ties, nested and touching intervals everywhere.
+struct Columns {
+  std::size_t count;
+  std::int32_t set_size;
+  ScoreTerms terms;
+  std::vector<float> sums;
+  std::vector<std::int32_t> rank;
+
+  Columns(std::size_t count, std::int32_t set_size, Random& random)
+      : count(count), set_size(set_size), sums(count), rank(count, kUnranked) {
+    terms.resize(count);
+    for (std::size_t j = 0; j < count; ++j) {
+      sums[j] = static_cast<float>(random.below(9)) - 4.0f;
+      terms.slope[j] = static_cast<float>(random.below(4));
+      terms.offset[j] = static_cast<float>(random.below(5));
+      terms.spread[j] = static_cast<float>(random.below(3));
+      terms.floor[j] = static_cast<float>(random.below(2));
+      // Also ranks that the set size leaves out.
+      if (random.below(3) > 0) rank[j] = static_cast<std::int32_t>(random.below(count));
+    }
+    rank[1] = 0;
+    rank[0] = kUnranked;
+  }
+  bool selected(std::size_t j) const { return rank[j] < set_size; }
+};
+
+TEST(ScoreBounds, EveryKernelEqualsItsPlainLoopOnEveryTarget) {
+  testing::for_each_target([] {
+    Random random(11);
+    for (int round = 0; round < 100; ++round) {
+      const std::size_t count = kColumnBlock * (1 + random.below(12));
+      const Columns columns(count, static_cast<std::int32_t>(1 + random.below(count)), random);
+      std::vector<float> low(count), high(count);
+      const ScoreExtremes extremes =
+          bound_scores(columns.terms, columns.sums.data(), 2.0f, 3.0f, columns.rank.data(),
+                       columns.set_size, count, low.data(), high.data());
+      ScoreExtremes expected{kInfinity, kInfinity, -kInfinity, -kInfinity};
+      for (std::size_t j = 0; j < count; ++j) {
+        const ScoreTerms& terms = columns.terms;
+        const float score = terms.slope[j] * 2.0f * columns.sums[j] - terms.offset[j];
+        const float error = 3.0f * terms.spread[j] + terms.floor[j];
+        ASSERT_EQ(low[j], score - error);
+        ASSERT_EQ(high[j], score + error);
+        if (columns.selected(j)) {
+          expected.selected_low = std::min(expected.selected_low, low[j]);
+          expected.selected_high = std::min(expected.selected_high, high[j]);
+        } else {
+          expected.unselected_low = std::max(expected.unselected_low, low[j]);
+          expected.unselected_high = std::max(expected.unselected_high, high[j]);
+        }
+      }
+      ASSERT_EQ(extremes.selected_low, expected.selected_low);
+      ASSERT_EQ(extremes.selected_high, expected.selected_high);
+      ASSERT_EQ(extremes.unselected_low, expected.unselected_low);
+      ASSERT_EQ(extremes.unselected_high, expected.unselected_high);
+
+      const ScoreRange smallest{-3.0f, -2.0f}, largest{1.0f, 4.0f};
+      const CountBounds bounds = count_bounds(low.data(), high.data(), columns.rank.data(),
+                                              columns.set_size, count, smallest, largest);
+      CountBounds counted;
+      std::vector<std::uint32_t> meeting, unselected;
+      for (std::size_t j = 0; j < count; ++j) {
+        const bool selected = columns.selected(j);
+        counted.sure_contaminating += !selected && low[j] >= smallest.to;
+        counted.possible_contaminating += !selected && high[j] >= smallest.from;
+        counted.sure_clear += selected && low[j] > largest.to;
+        counted.possible_clear += selected && high[j] > largest.from;
+        const ScoreRange range = selected ? largest : smallest;
+        const auto column = static_cast<std::uint32_t>(j);
+        if (high[j] >= range.from && low[j] <= range.to) meeting.push_back(column);
+        if (!selected && high[j] >= smallest.from) unselected.push_back(column);
+      }
+      ASSERT_EQ(bounds.sure_contaminating, counted.sure_contaminating);
+      ASSERT_EQ(bounds.possible_contaminating, counted.possible_contaminating);
+      ASSERT_EQ(bounds.sure_clear, counted.sure_clear);
+      ASSERT_EQ(bounds.possible_clear, counted.possible_clear);
+
+      std::vector<std::uint32_t> found(count + kColumnBlock);
+      found.resize(collect_columns(low.data(), high.data(), columns.rank.data(), columns.set_size,
+                                   count, largest, smallest, found.data()));
+      ASSERT_EQ(found, meeting);
+
+      std::vector<float> packed_low(count + kColumnBlock), packed_high(count + kColumnBlock);
+      std::vector<std::uint32_t> packed(count + kColumnBlock);
+      const std::size_t candidates =
+          pack_unselected(low.data(), high.data(), columns.rank.data(), columns.set_size, count,
+                          smallest.from, packed_low.data(), packed_high.data(), packed.data());
+      packed.resize(candidates);
+      ASSERT_EQ(packed, unselected);
+      const std::size_t num_selected = 1 + random.below(9);
+      std::vector<std::uint32_t> sure(num_selected), possible(num_selected);
+      count_pairs(low.data(), high.data(), num_selected, packed_low.data(), packed_high.data(),
+                  candidates, sure.data(), possible.data());
+      for (std::size_t i = 0; i < num_selected; ++i) {
+        std::uint32_t num_sure = 0, num_possible = 0;
+        std::vector<std::uint32_t> open;
+        for (std::size_t k = 0; k < candidates; ++k) {
+          ASSERT_EQ(packed_low[k], low[packed[k]]);
+          ASSERT_EQ(packed_high[k], high[packed[k]]);
+          const bool is_sure = packed_low[k] >= high[i];
+          const bool is_possible = packed_high[k] >= low[i];
+          num_sure += is_sure ? 1 : 0;
+          num_possible += is_possible ? 1 : 0;
+          if (is_possible && !is_sure) open.push_back(static_cast<std::uint32_t>(k));
+        }
+        ASSERT_EQ(sure[i], num_sure);
+        ASSERT_EQ(possible[i], num_possible);
+        found.resize(count + kColumnBlock);
+        found.resize(collect_open_pairs(packed_low.data(), packed_high.data(), candidates,
+                                        {low[i], high[i]}, found.data()));
+        ASSERT_EQ(found, open);
+      }
+    }
+  });
+}
+
+TEST(ScoreBounds, TermsOfAZeroWeightAreExact) {
+  std::vector<float> weights(kColumnBlock, 0.0f), norms(kColumnBlock, 3.0f);
+  weights[5] = 0.5f;
+  ScoreTerms terms;
+  EuclideanScaling scaling;
+  scaling.slope = 4.0f;
+  scaling.contribution = 2.0f;
+  scaling.floor_of_slope = 8.0f;
+  scaling.floor_of_offset = 16.0f;
+  scaling.floor = 1.0f;
+  testing::for_each_target([&] {
+    euclidean_terms(weights.data(), norms.data(), scaling, kColumnBlock, terms);
+    for (std::size_t j = 0; j < kColumnBlock; ++j) {
+      ASSERT_EQ(terms.slope[j], j == 5 ? 2.0f : 0.0f);
+      ASSERT_EQ(terms.offset[j], j == 5 ? 9.0f : 0.0f);
+      ASSERT_EQ(terms.spread[j], j == 5 ? 6.0f : 0.0f);
+      ASSERT_EQ(terms.floor[j], j == 5 ? 8.0f * 2.0f + 16.0f * 9.0f + 1.0f : 0.0f);
+    }
+    cosine_terms(weights.data(), norms.data(), norms.data(), kColumnBlock, terms);
+    for (std::size_t j = 0; j < kColumnBlock; ++j) {
+      ASSERT_EQ(terms.slope[j], j == 5 ? 3.0f : 0.0f);
+      ASSERT_EQ(terms.offset[j], 0.0f);
+      ASSERT_EQ(terms.spread[j], j == 5 ? 1.0f : 0.0f);
+      ASSERT_EQ(terms.floor[j], j == 5 ? 3.0f : 0.0f);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace toplens
