@@ -35,11 +35,18 @@ void gate_with(const float* gate, const float* up, float* out, std::size_t count
   for (std::size_t j = i; j < count; ++j) out[j] = g[j - i];
 }
 
+// Highway's Exp and Tanh convert to integers inside, which NaN and infinity must not reach. Beyond
+// the limits both activations are flat; a NaN becomes 0 here and is brought back by the product
+// with x.
+template <class D, class V>
+V clamped(D d, V x, float limit) {
+  const V number = hn::IfThenZeroElse(hn::IsNaN(x), x);
+  return hn::Max(hn::Min(number, hn::Set(d, limit)), hn::Set(d, -limit));
+}
+
 void Silu(const float* gate, const float* up, float* out, std::size_t count) {
   gate_with(gate, up, out, count, [](auto d, auto x, auto u) {
-    // Exp overflows above 88.7, where silu is already below 1e-36; min keeps it in range but would
-    // drop a NaN, which the final multiplication by x brings back.
-    const auto e = hn::Exp(d, hn::Min(hn::Neg(x), hn::Set(d, 88.0f)));
+    const auto e = hn::Exp(d, hn::Neg(clamped(d, x, 88.0f)));
     return hn::Mul(hn::Mul(hn::Div(hn::Set(d, 1.0f), hn::Add(hn::Set(d, 1.0f), e)), x), u);
   });
 }
@@ -49,7 +56,8 @@ void GeluTanh(const float* gate, const float* up, float* out, std::size_t count)
     const auto cubic = hn::Mul(hn::Mul(x, x), hn::Mul(x, hn::Set(d, 0.044715f)));
     const auto inner = hn::Mul(hn::Set(d, 0.7978845608028654f), hn::Add(x, cubic));
     const auto half = hn::Mul(hn::Set(d, 0.5f), x);
-    return hn::Mul(hn::Mul(half, hn::Add(hn::Set(d, 1.0f), hn::Tanh(d, inner))), u);
+    return hn::Mul(hn::Mul(half, hn::Add(hn::Set(d, 1.0f), hn::Tanh(d, clamped(d, inner, 30.0f)))),
+                   u);
   });
 }
 

@@ -46,11 +46,22 @@ void transform(D d, float* values, std::size_t count, float padding, const Funct
   }
 }
 
+// Highway's Exp and Tanh convert to integers inside, which infinity and NaN must not reach; below
+// -104 Exp is exactly 0.
+template <class D, class V>
+V exp_of_nonpositive(D d, V x) {
+  return hn::Exp(d, hn::Max(x, hn::Set(d, -1000.0f)));
+}
+
+template <class D, class V>
+V soft_capped(D d, V x, V cap) {
+  return hn::Mul(cap, hn::Tanh(d, hn::Div(hn::IfThenElseZero(hn::IsFinite(x), x), cap)));
+}
+
 void Softcap(float* values, std::size_t count, float softcap) {
   const hn::ScalableTag<float> d;
   const auto cap = hn::Set(d, softcap);
-  transform(d, values, count, 0.0f,
-            [&](auto v) { return hn::Mul(cap, hn::Tanh(d, hn::Div(v, cap))); });
+  transform(d, values, count, 0.0f, [&](auto v) { return soft_capped(d, v, cap); });
 }
 
 // A whole number of vectors on every target.
@@ -66,7 +77,7 @@ bool Softmax(float* scores, std::size_t count, float scale, float softcap) {
   transform(d, scores, count, scores[0], [&](auto v) {
     auto scaled = hn::Mul(v, scales);
     finite = hn::And(finite, hn::IsFinite(scaled));
-    if (softcap > 0) scaled = hn::Mul(cap, hn::Tanh(d, hn::Div(scaled, cap)));
+    if (softcap > 0) scaled = soft_capped(d, scaled, cap);
     max = hn::Max(max, scaled);
     return scaled;
   });
@@ -79,7 +90,7 @@ bool Softmax(float* scores, std::size_t count, float scale, float softcap) {
     auto block_sum = hn::Zero(d);
     const std::size_t size = count - first < kSumBlock ? count - first : kSumBlock;
     transform(d, scores + first, size, -std::numeric_limits<float>::infinity(), [&](auto v) {
-      const auto e = hn::Exp(d, hn::Sub(v, max));
+      const auto e = exp_of_nonpositive(d, hn::Sub(v, max));
       block_sum = hn::Add(block_sum, e);
       return e;
     });
@@ -111,13 +122,18 @@ void LogSumExp(const float* logits, std::size_t count, double* max_out, double* 
     return;
   }
   max = hn::MaxOfLanes(d, max);
+  *max_out = hn::GetLane(max);
+  if (std::isinf(*max_out)) {  // infinity, or nothing but minus infinity
+    *sum_out = *max_out > 0 ? std::numeric_limits<double>::quiet_NaN() : 0.0;
+    return;
+  }
   // Exponentials in float32 (1e-7 each), their sum in float64.
   const hn::Repartition<double, decltype(d)> dd;
   const hn::Rebind<float, decltype(dd)> d_part;
   HWY_ALIGN float exponentials[hn::MaxLanes(d)];
   auto sum = hn::Zero(dd);
   const auto add = [&](auto v) {
-    hn::Store(hn::Exp(d, hn::Sub(v, max)), d, exponentials);
+    hn::Store(exp_of_nonpositive(d, hn::Sub(v, max)), d, exponentials);
     for (std::size_t j = 0; j < lanes; j += hn::Lanes(dd)) {
       sum = hn::Add(sum, hn::PromoteTo(dd, hn::LoadU(d_part, exponentials + j)));
     }
@@ -126,7 +142,6 @@ void LogSumExp(const float* logits, std::size_t count, double* max_out, double* 
   if (i < count) {
     add(load_partial(d, logits + i, count - i, -std::numeric_limits<float>::infinity()));
   }
-  *max_out = hn::GetLane(max);
   *sum_out = hn::GetLane(hn::SumOfLanes(dd, sum));
 }
 
