@@ -105,7 +105,7 @@ std::vector<TextSegment> AddedTokens::Matcher::split(const TextSegment& segment)
   return segments;
 }
 
-AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer) {
+AddedTokens::AddedTokens(const std::vector<AddedToken>& tokens, const Normalizer& normalizer) {
   for (const AddedToken& token : tokens) {
     if (token.special) continue;
     if (token.normalized) {

@@ -34,7 +34,7 @@ struct TextSegment {
 class AddedTokens {
  public:
   AddedTokens() = default;
-  AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer);
+  AddedTokens(const std::vector<AddedToken>& tokens, const Normalizer& normalizer);
 
   /// Splits raw text at the tokens that are matched before normalization, normalizes what is left
   /// and splits that at the others.

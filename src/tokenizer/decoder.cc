@@ -14,7 +14,7 @@ namespace {
 
 constexpr const char* kReplacementCharacter = "\xef\xbf\xbd";
 
-std::vector<std::string> fuse(std::vector<std::string> tokens) {
+std::vector<std::string> fuse(const std::vector<std::string>& tokens) {
   std::string joined;
   for (const std::string& token : tokens) joined += token;
   return {joined};
@@ -88,7 +88,7 @@ struct ApplyStep {
     return std::move(tokens);
   }
   Tokens operator()(const ByteFallbackDecoder&) { return join_bytes(tokens); }
-  Tokens operator()(const FuseDecoder&) { return fuse(std::move(tokens)); }
+  Tokens operator()(const FuseDecoder&) { return fuse(tokens); }
   Tokens operator()(const StripDecoder& step) {
     for (std::string& token : tokens) strip(step, token);
     return std::move(tokens);
@@ -112,7 +112,7 @@ std::string Decoder::decode(std::vector<std::string> tokens) const {
     return text;
   }
   for (const DecoderStep& step : steps_) tokens = std::visit(ApplyStep{std::move(tokens)}, step);
-  return fuse(std::move(tokens)).front();
+  return fuse(tokens).front();
 }
 
 std::string Decoder::decode_piece(const std::string& token) const {
@@ -130,7 +130,7 @@ std::string Decoder::decode_piece(const std::string& token) const {
       tokens = std::visit(ApplyStep{std::move(tokens)}, step);
     }
   }
-  return fuse(std::move(tokens)).front();
+  return fuse(tokens).front();
 }
 
 }  // namespace toplens
