@@ -24,7 +24,7 @@ HfTokenizer::HfTokenizer(HfTokenizerSpec spec, const std::string& where)
     : where_(where),
       added_list_(spec.added_tokens),
       normalizer_(std::move(spec.normalizer)),
-      added_tokens_(std::move(spec.added_tokens), normalizer_),
+      added_tokens_(spec.added_tokens, normalizer_),
       pre_tokenizer_(std::move(spec.pre_tokenizer)),
       model_(std::move(spec.model), where),
       decoder_(std::move(spec.decoder)) {
