@@ -43,7 +43,7 @@ MInferenceHead parse_head(const nlohmann::json& entry, const std::string& place)
   if (!entry[3].is_number() || !std::isfinite(entry[3].get<double>())) {
     throw Error(fmt::format("{}: the score is {}, expected a number", place, described(entry[3])));
   }
-  head.score = entry[3].get<double>();
+  head.score = entry[3].get<double>() + 0.0;  // -0 would be written as an integer
   return head;
 }
 
