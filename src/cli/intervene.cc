@@ -83,7 +83,7 @@ void add_seed_option(CLI::App& command, std::uint64_t& seed, const std::string& 
       ->capture_default_str();
 }
 
-void LossTextArguments::add_to(CLI::App& command) {
+void LossTextArguments::add_to(CLI::App& command, bool matched) {
   text.add_to(command);
   command
       .add_option("--documents", documents,
@@ -92,6 +92,13 @@ void LossTextArguments::add_to(CLI::App& command) {
       ->type_name("D")
       ->capture_default_str();
   command
+      .add_option("--score-tail", score_tail,
+                  "Score the last K tokens of each window alone (default: all but the first; 128 "
+                  "with --context-lengths)")
+      ->check(CLI::Range(1, 1 << 30))
+      ->type_name("K");
+  if (!matched) return;
+  command
       .add_option(
           "--context-lengths", context_lengths,
           "Matched targets: several context lengths, as in 256,512,1024, that score the same "
@@ -99,12 +106,6 @@ void LossTextArguments::add_to(CLI::App& command) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->type_name("LIST");
-  command
-      .add_option("--score-tail", score_tail,
-                  "Score the last K tokens of each window alone (default: all but the first; 128 "
-                  "with --context-lengths)")
-      ->check(CLI::Range(1, 1 << 30))
-      ->type_name("K");
 }
 
 LossText load_loss_text(const LossTextArguments& arguments, const CheckpointModel& model,

@@ -19,7 +19,8 @@ struct LossTextArguments {
   std::vector<int> context_lengths;
   int score_tail = 0;
 
-  void add_to(CLI::App& command);
+  /// `matched`: with --context-lengths.
+  void add_to(CLI::App& command, bool matched);
 };
 
 /// The windows of a measurement and how they are recorded.

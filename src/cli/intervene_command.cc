@@ -213,7 +213,7 @@ void add_intervene_command(CLI::App& app, Action& action,
       "intervene",
       "How many tokens are enough: the model's loss where attention keeps only the top N tokens");
   arguments->engine.add_to(command);
-  arguments->text.add_to(command);
+  arguments->text.add_to(command, true);
   const auto add_list = [&](const std::string& option, auto& values, const std::string& help) {
     return command.add_option(option, values, help)
         ->delimiter(',')

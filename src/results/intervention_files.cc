@@ -53,6 +53,33 @@ void check_resumable(const fs::path& directory, const Json& settings) {
 
 }  // namespace
 
+void restore_evaluations(const fs::path& directory, const nlohmann::ordered_json& settings,
+                         int context_length, Experiment& experiment) {
+  check_resumable(directory, settings);
+  const fs::path path = directory / kNetcdf;
+  const Dataset dataset = read_netcdf(path);
+  const auto rankings = dataset.values<std::string>("ranking");
+  const auto rules = dataset.values<std::string>("rule");
+  const auto scopes = dataset.values<std::string>("scope");
+  const auto sizes = dataset.values<std::int32_t>("set_size");
+  const auto lengths = dataset.values<std::int32_t>("context_length");
+  const auto rows = dataset.values<std::int64_t>("rows_without_mass");
+  const auto nll = dataset.values<double>("nll_nats_per_token");
+  const std::size_t documents = dataset.dimension_size("document");
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    if (lengths[i] != context_length) continue;
+    const std::span<const double> losses = nll.subspan(i * documents, documents);
+    if (rankings[i].empty()) {
+      experiment.restore_untreated(losses);
+      continue;
+    }
+    experiment.restore(
+        {{parse_ranking(rankings[i]), parse_removal_rule(rules[i]), parse_scope(scopes[i])},
+         sizes[i]},
+        losses, static_cast<std::uint64_t>(rows[i]));
+  }
+}
+
 InterventionFiles::InterventionFiles(const fs::path& directory, Json settings,
                                      std::vector<std::string> command_line, bool resume)
     : directory_(directory),
@@ -102,29 +129,7 @@ void InterventionFiles::write_status(std::string_view status) {
 }
 
 void InterventionFiles::restore(int context_length, Experiment& experiment) const {
-  if (!resumed_) return;
-  const fs::path path = directory_ / kNetcdf;
-  const Dataset dataset = read_netcdf(path);
-  const auto rankings = dataset.values<std::string>("ranking");
-  const auto rules = dataset.values<std::string>("rule");
-  const auto scopes = dataset.values<std::string>("scope");
-  const auto sizes = dataset.values<std::int32_t>("set_size");
-  const auto lengths = dataset.values<std::int32_t>("context_length");
-  const auto rows = dataset.values<std::int64_t>("rows_without_mass");
-  const auto nll = dataset.values<double>("nll_nats_per_token");
-  const std::size_t documents = dataset.dimension_size("document");
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    if (lengths[i] != context_length) continue;
-    const std::span<const double> losses = nll.subspan(i * documents, documents);
-    if (rankings[i].empty()) {
-      experiment.restore_untreated(losses);
-      continue;
-    }
-    experiment.restore(
-        {{parse_ranking(rankings[i]), parse_removal_rule(rules[i]), parse_scope(scopes[i])},
-         sizes[i]},
-        losses, static_cast<std::uint64_t>(rows[i]));
-  }
+  if (resumed_) restore_evaluations(directory_, settings_, context_length, experiment);
 }
 
 void InterventionFiles::save(const InterventionResults& results) {

@@ -12,6 +12,12 @@
 
 namespace toplens {
 
+/// Gives the experiment what a run of `intervene` or `budget` in `directory` evaluated at this
+/// context length. Throws Error where its settings are not these, or a file is absent or damaged.
+void restore_evaluations(const std::filesystem::path& directory,
+                         const nlohmann::ordered_json& settings, int context_length,
+                         Experiment& experiment);
+
 /// What `intervene` leaves in a directory: interventions.json (settings and status),
 /// interventions.nc, interventions.csv and, where N* was searched, needed_sizes.csv. The directory
 /// may be a run directory of `analyze` for the same model. Every file appears whole or not at all.
