@@ -9,7 +9,9 @@
 #include "cli/usage_error.h"
 #include "intervention/loss_change.h"
 #include "io/atomic_file.h"
+#include "results/digest.h"
 #include "results/intervention_files.h"
+#include "results/run_manifest.h"
 
 namespace toplens {
 namespace {
@@ -189,10 +191,11 @@ BudgetOutcome find_budget(const BudgetArguments& arguments, WaveListener& listen
 VerifyOutcome verify_budget(const BudgetArguments& arguments, WaveListener& listener,
                             const std::function<void(const std::string&)>& note) {
   ModelSession session = arguments.engine.open();
-  const LossText text = load_loss_text(arguments.text, session.model(), note);
   VerifyOutcome outcome;
-  outcome.file = read_budgets(arguments.verify, session.config(),
-                              loss_settings(session, text, arguments.seed).at("model"));
+  const CheckpointDigests digests =
+      digest_checkpoint(session.model().directory(), session.model().tensors().files(), {});
+  outcome.file = read_budgets(arguments.verify, session.config(), digests_json(digests));
+  const LossText text = load_loss_text(arguments.text, session.model(), note);
   const int length = text.loaded.context_length;
   outcome.protocol = describe(text.protocol, length);
   if (length != outcome.file.context_length) {
