@@ -47,6 +47,11 @@ std::string report(const BudgetOutcome& outcome) {
     text += line(
         fmt::format("  uniform at equal total, N = {}", budget.uniform_at_equal_total.kept.front()),
         budget.uniform_at_equal_total, "");
+    if (const std::optional<int> size = budget.uniform_size_at_equal_verified_loss) {
+      const auto total = *size * static_cast<std::int64_t>(budget.budget.kept.size());
+      text += fmt::format("{:<32}{:>9}{:>10.2f}\n", "  uniform at equal verified loss", total,
+                          static_cast<double>(*size));
+    }
   }
   const AllocatedBudget& smallest = result.smallest();
   const std::vector<int> kv = kv_kept(outcome.config, smallest.budget.kept, record.aggregation);

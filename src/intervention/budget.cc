@@ -119,6 +119,24 @@ class Finder {
     return tokens;
   }
 
+  /// Uniform sizes that lose no more than the budgets on the verification windows.
+  void compare_losses(TreatedLoss& verification, std::vector<AllocatedBudget>& budgets) {
+    std::vector<double> losses;
+    for (const AllocatedBudget& budget : budgets) {
+      if (budget.budget.verified_change > 0) losses.push_back(budget.budget.verified_change);
+    }
+    Experiment experiment(verification, request_.seed);
+    const Intervention whole = whole_model();
+    const auto needed = experiment.find_needed_sizes({&whole, 1}, losses, listener_);
+    for (AllocatedBudget& budget : budgets) {
+      for (const NeededSize& one : needed) {
+        if (one.tolerance == budget.budget.verified_change) {
+          budget.uniform_size_at_equal_verified_loss = one.set_size;
+        }
+      }
+    }
+  }
+
   /// Runs budgets on windows that had no part in choosing them.
   void verify(TreatedLoss& verification, const std::vector<KeptTokens*>& all) {
     std::vector<Treatment> treatments;
@@ -230,6 +248,7 @@ BudgetResult find_budgets(const BudgetRequest& request, TreatedLoss& calibration
     all.push_back(&budget.uniform_at_equal_total);
   }
   finder.verify(verification, all);
+  finder.compare_losses(verification, result.budgets);
   return result;
 }
 

@@ -182,6 +182,10 @@ nlohmann::ordered_json budget_json(const BudgetRecord& record, const ModelConfig
     one["predicted_change"] = budget.predicted_change;
     add_losses(one, budget.budget);
     one["verified_within_tolerance"] = budget.budget.verified_change <= request.tolerance;
+    one["uniform_size_at_equal_verified_loss"] =
+        budget.uniform_size_at_equal_verified_loss
+            ? Json(*budget.uniform_size_at_equal_verified_loss)
+            : Json(nullptr);
     one["uniform_at_equal_total"] = uniform_json(budget.uniform_at_equal_total);
     one["kv_total_kept_tokens"] = total_kept(kv);
     one["kv_cache_bytes"] = kv_cache_bytes(config, kv, record.cache_context, record.cache_type);

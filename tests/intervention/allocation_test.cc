@@ -59,7 +59,7 @@ TEST(SensitivityAllocator, IsTheOptimumOnConvexCurves) {
     curves.num_visible = 33;
     curves.sizes = {1, 2, 4, 8, 16};
     for (int head = 0; head < 2; ++head) {
-      const double scale = random.uniform(), decay = 0.02 + random.uniform();
+      const double scale = random.uniform(), decay = 0.1 + random.uniform();
       std::vector<double> increases;
       for (const int size : curves.sizes) increases.push_back(scale * std::exp(-decay * size));
       curves.increases.push_back(increases);
