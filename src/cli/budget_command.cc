@@ -105,7 +105,8 @@ void run_verify(const BudgetArguments& arguments) {
 void run(const BudgetArguments& arguments) {
   if (!arguments.verify.empty()) return run_verify(arguments);
   WaveProgress progress;
-  const BudgetOutcome outcome = find_budget(arguments, progress, print_note);
+  const BudgetOutcome outcome =
+      interruptible(arguments.out, [&] { return find_budget(arguments, progress, print_note); });
   progress.finish();
   if (arguments.json) {
     return print_output(budget_json(outcome.record, outcome.config, outcome.result).dump() + "\n");

@@ -180,7 +180,8 @@ std::string report(const InterveneOutcome& outcome) {
 
 void run(const InterveneArguments& arguments) {
   WaveProgress progress;
-  const InterveneOutcome outcome = intervene(arguments, progress, print_note);
+  const InterveneOutcome outcome =
+      interruptible(arguments.out, [&] { return intervene(arguments, progress, print_note); });
   progress.finish();
   for (const InterventionRecord& record : outcome.results.records) {
     if (!record.treatment || record.rows_without_mass == 0) continue;

@@ -1,7 +1,11 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
+#include <fmt/format.h>
+
+#include "cli/interrupt.h"
 #include "cli/terminal.h"
 #include "intervention/treated_loss.h"
 
@@ -21,5 +25,19 @@ class WaveProgress : public WaveListener {
  private:
   std::optional<TerminalProgress> progress_;
 };
+
+/// Runs `action`; where an interrupt ends it and its results go to `out`, says how to go on.
+template <typename Action>
+auto interruptible(const std::string& out, const Action& action) {
+  try {
+    return action();
+  } catch (const Interrupted&) {
+    if (!out.empty()) {
+      print_note(fmt::format(
+          "\nWhat was evaluated is kept in {}; go on with the same command and --resume", out));
+    }
+    throw;
+  }
+}
 
 }  // namespace toplens
