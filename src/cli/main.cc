@@ -64,6 +64,8 @@ int run(int argc, char** argv) {
   add_inspect_command(app, action);
   add_generate_command(app, action);
   add_theory_command(app, action);
+  add_intervene_command(app, action, command_line);
+  add_budget_command(app, action, command_line);
   try {
     check_command(app, command_line);
     app.parse(argc, argv);
