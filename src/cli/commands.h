@@ -20,5 +20,7 @@ void add_perplexity_command(CLI::App& app, Action& action);
 void add_inspect_command(CLI::App& app, Action& action);
 void add_generate_command(CLI::App& app, Action& action);
 void add_theory_command(CLI::App& app, Action& action);
+void add_retrieval_command(CLI::App& app, Action& action);
+void add_questions_command(CLI::App& app, Action& action);
 
 }  // namespace toplens
