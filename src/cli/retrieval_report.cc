@@ -173,16 +173,20 @@ std::vector<std::string> retrieval_notes(const RetrievalReport& report) {
         "mean log-probability of its whole continuation",
         names, plural(count)));
   }
-  std::map<std::string, std::pair<std::size_t, std::string>> excluded;
+  struct Excluded {
+    std::size_t count = 0, first = 0;
+  };
+  std::map<std::string, Excluded> excluded;
   for (std::size_t i = 0; i < report.tokens.size(); ++i) {
-    const std::string& reason = report.tokens[i].no_support_reason;
-    if (reason.empty()) continue;
-    auto& [count, first] = excluded[reason];
-    if (count++ == 0) first = no_support(report, i);
+    if (report.tokens[i].no_support_reason.empty()) continue;
+    Excluded& found = excluded[report.tokens[i].no_support_reason];
+    if (found.count++ == 0) found.first = i;
   }
   for (const auto& [reason, found] : excluded) {
-    notes.push_back(fmt::format("note: no support measured in {}: {}", plural(found.first),
-                                found.second));
+    const std::string& detail = report.tokens[found.first].no_support_detail;
+    notes.push_back(fmt::format("note: no support measured in {}: {} (first in {}{}{})",
+                                plural(found.count), reason, report.questions[found.first].name,
+                                detail.empty() ? "" : ", ", detail));
   }
   return notes;
 }
