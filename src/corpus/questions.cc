@@ -94,7 +94,7 @@ std::vector<TextSpan> parse_spans(const nlohmann::json& list, std::string_view c
                       offsets.size() - 1));
     }
     const TextSpan span = {offsets[begin], offsets[end]};
-    if (context.substr(span.begin, span.end - span.begin).find_first_not_of(" \t\r\n\f") ==
+    if (context.substr(span.begin, span.end - span.begin).find_first_not_of(" \t\r\n") ==
         context.npos) {
       throw Error(
           fmt::format("{}: support span [{}, {}] is white space alone", place, begin, end));
