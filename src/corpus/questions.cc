@@ -96,8 +96,7 @@ std::vector<TextSpan> parse_spans(const nlohmann::json& list, std::string_view c
     const TextSpan span = {offsets[begin], offsets[end]};
     if (context.substr(span.begin, span.end - span.begin).find_first_not_of(" \t\r\n") ==
         context.npos) {
-      throw Error(
-          fmt::format("{}: support span [{}, {}] is white space alone", place, begin, end));
+      throw Error(fmt::format("{}: support span [{}, {}] is white space alone", place, begin, end));
     }
     spans.push_back(span);
   }
