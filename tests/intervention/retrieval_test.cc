@@ -229,7 +229,7 @@ TEST(Retrieval, SaysWhatDoesNotFit) {
   EXPECT_NE(message({{Ranking::attention, RemovalRule::remove, Scope::one_head({9, 0}), 1}}), "");
   const auto longest = static_cast<std::size_t>(session.config().max_position_embeddings);
   questions[1].prompt.resize(longest, 1);
-  EXPECT_EQ(message({}), "q:2: prompt and answer have " + std::to_string(longest + 2) +
+  EXPECT_EQ(message({}), "q:2: prompt and answer have " + std::to_string(longest + 1) +
                              " tokens, but the model's max_position_embeddings is " +
                              std::to_string(longest));
 }
