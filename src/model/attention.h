@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <span>
+#include <vector>
 
 #include <toplens/array_view.h>
 #include <toplens/observer.h>
@@ -55,10 +56,11 @@ class HeadAttention {
   std::span<AttentionObserver* const> observers_;
   int worker_;
   PackedColumns keys_, values_;
-  AlignedVector<float> queries_;      ///< rotated, one query block
-  AlignedVector<float> head_output_;  ///< of one head
-  AlignedVector<float> rows_;         ///< attention of one query block, where nobody looks
-  AlignedVector<float> kept_;         ///< the rows that observers see, [queries, length]
+  AlignedVector<float> queries_;              ///< rotated, one query block
+  AlignedVector<float> head_output_;          ///< of one head
+  AlignedVector<float> rows_;                 ///< attention of one query block, where nobody looks
+  AlignedVector<float> kept_;                 ///< the rows that observers see, [queries, length]
+  std::vector<float> first_token_attention_;  ///< of every query of one head
 };
 
 }  // namespace toplens
