@@ -23,10 +23,6 @@ struct MeasureSetting {
   bool operator==(const MeasureSetting&) const = default;
 };
 
-/// Scores of repeated random tokens.
-enum class Detector { previous_token, duplicate_token, induction };
-inline constexpr std::size_t kNumDetectors = 3;
-
 struct MeasuredShape {
   std::size_t documents = 0, layers = 0, heads = 0;
   std::vector<MeasureSetting> settings;

@@ -120,6 +120,29 @@ inline constexpr std::array<SizeMeasureRow, 3> kSizeMeasures = {{
 }};
 inline constexpr std::size_t kNumSizeMeasures = kSizeMeasures.size();
 
+/// Scores on repeated random tokens.
+enum class Detector { previous_token, duplicate_token, induction };
+
+struct DetectorRow {
+  Detector detector;
+  std::string_view name;
+  std::string_view long_name;
+};
+
+inline constexpr std::array<DetectorRow, 3> kDetectors = {{
+    {Detector::previous_token, "previous_token_score",
+     "attention on the token before, share of all attention on repeated random tokens"},
+    {Detector::duplicate_token, "duplicate_token_score",
+     "attention on earlier occurrences of the query's token, likewise"},
+    {Detector::induction, "induction_score",
+     "attention on what followed earlier occurrences of the query's token, likewise"},
+}};
+inline constexpr std::size_t kNumDetectors = kDetectors.size();
+
+inline constexpr std::size_t index_of(Detector detector) {
+  return static_cast<std::size_t>(detector);
+}
+
 inline constexpr std::size_t index_of(SizeMeasure measure) {
   return static_cast<std::size_t>(measure);
 }
