@@ -130,8 +130,16 @@ MeasuresStageOptions measures_options(const AnalyzeArguments& arguments,
   options.lengths = arguments.measures.lengths(text.loaded.context_length);
   options.thresholds = arguments.measures.regime_thresholds();
   options.bos_id = text.loaded.bos_id;
+  const auto begins_with_bos = [&](const TokenWindow& window) {
+    return config.bos_token_id && window.token_ids.front() == *config.bos_token_id;
+  };
+  // Token ids are used as they are; where all begin with the model's BOS, that is what it is.
+  if (!text.loaded.bos_id &&
+      std::all_of(text.windows.begin(), text.windows.end(), begins_with_bos)) {
+    options.bos_id = config.bos_token_id;
+  }
   options.seed = geometry.seed;
-  const int most = (config.max_position_embeddings - (text.loaded.bos_id ? 1 : 0)) / 2;
+  const int most = (config.max_position_embeddings - (options.bos_id ? 1 : 0)) / 2;
   const int tokens = std::min(arguments.measures.detector_tokens, most);
   if (tokens < arguments.measures.detector_tokens && arguments.measures.detector_sequences > 0) {
     listener.note(

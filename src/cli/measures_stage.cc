@@ -17,8 +17,8 @@ namespace {
 using TokenIds = std::vector<std::int32_t>;
 
 /// The last `length` tokens of a window, its BOS kept at the front.
-TokenIds nested(const TokenWindow& window, int length) {
-  const std::size_t bos = window.has_bos ? 1 : 0;
+TokenIds nested(const TokenWindow& window, int length, std::optional<std::int32_t> bos_id) {
+  const std::size_t bos = bos_id && window.token_ids.front() == *bos_id ? 1 : 0;
   const auto& ids = window.token_ids;
   TokenIds tail(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(bos));
   tail.insert(tail.end(), ids.end() - (length - static_cast<std::ptrdiff_t>(bos)), ids.end());
@@ -45,7 +45,7 @@ class MeasuresPass : public StagePass {
       if (k > 0) {
         measure.effective_rank_documents = 0;
         for (const TokenWindow& window : documents.windows) {
-          own_lanes_.push_back(nested(window, options.lengths[k]));
+          own_lanes_.push_back(nested(window, options.lengths[k], options.bos_id));
         }
       }
       measures_.emplace_back(measure, options.queries, documents.numbers, records_, k * settings);

@@ -35,7 +35,7 @@ std::string reason_variable(MeasureGroup group) {
     case MeasureGroup::sink:
       return "sink_reason";
     case MeasureGroup::rank:
-      return "effective_rank_reason";
+      return "rank_reason";
     case MeasureGroup::query:
       break;
   }
@@ -88,8 +88,6 @@ bool any_nan(const HeadSummary& head, std::initializer_list<Measure> measures) {
                      [&](Measure measure) { return std::isnan(head[measure].mean); });
 }
 
-bool one_document(const MeanEstimate& estimate) { return estimate.documents == 1; }
-
 const std::vector<TextRow>& text_rows() {
   using H = HeadSummary;
   static const std::vector<TextRow> kRows = {
@@ -117,7 +115,7 @@ const std::vector<TextRow>& text_rows() {
          }
          return std::isnan(h.output_ratio.mean) ? "values are zero" : "";
        }},
-      {"effective_rank_reason", "why an effective rank is not defined",
+      {"rank_reason", "why an effective rank is not defined",
        [](const H& h) -> std::string {
          return any_nan(h, {Measure::value_effective_rank, Measure::output_effective_rank})
                     ? "the matrix is zero"
@@ -129,9 +127,16 @@ const std::vector<TextRow>& text_rows() {
        }},
       {"interval_reason", "why a figure has no interval",
        [](const H& h) -> std::string {
-         const bool alone = std::any_of(h.measures.begin(), h.measures.end(), one_document) ||
-                            std::any_of(h.detectors.begin(), h.detectors.end(), one_document);
-         return alone ? "one document" : "";
+         std::vector<MeanEstimate> all(h.measures.begin(), h.measures.end());
+         all.insert(all.end(), h.detectors.begin(), h.detectors.end());
+         for (const auto& sizes : h.by_size) all.insert(all.end(), sizes.begin(), sizes.end());
+         const auto has = [&](std::int64_t documents) {
+           return std::any_of(all.begin(), all.end(), [&](const MeanEstimate& estimate) {
+             return estimate.documents == documents;
+           });
+         };
+         if (has(1)) return "one document";
+         return has(0) ? "where the figure itself is not defined" : "";
        }},
   };
   return kRows;
