@@ -195,7 +195,9 @@ void add_profile_figures(std::vector<FigureRow<F>>& rows) {
         phase.phase == &ProfileFit::oscillation || phase.phase == &ProfileFit::recency;
     for (const Figure& figure : figures) {
       if (figure.value == &ProfilePhase::held_out_gain && !tested) continue;
-      rows.push_back({phase.name + "_" + figure.name, phase.name, "1",
+      // The signature of theory.md 8 has a recency mass of its own.
+      const std::string prefix = phase.name == "recency" ? "profile_recency" : phase.name;
+      rows.push_back({prefix + "_" + figure.name, phase.name, "1",
                       [member = phase.phase, value = figure.value](const F& f) {
                         return f.profile.*member.*value;
                       },
