@@ -353,4 +353,14 @@ void add_measure_columns(HeadTable& table, const std::vector<HeadSummary>& heads
   }
 }
 
+std::vector<NamedMeans> measure_means(const std::vector<HeadSummary>& heads) {
+  std::vector<NamedMeans> means;
+  for (const EstimateRow& row : estimate_rows()) {
+    means.push_back({row.name, of_heads<double>(heads, [&](const HeadSummary& head) {
+                       return row.value(head).mean;
+                     })});
+  }
+  return means;
+}
+
 }  // namespace toplens

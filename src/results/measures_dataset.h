@@ -1,6 +1,6 @@
 #pragma once
 
-#include <cstdint>
+#include <string>
 #include <vector>
 
 #include "measures/head_summary.h"
@@ -19,5 +19,13 @@ void add_measure_variables(Dataset& dataset, const std::vector<HeadSummary>& hea
 /// The same for heads.csv; X_documents only where it is not the number of documents of all heads.
 void add_measure_columns(HeadTable& table, const std::vector<HeadSummary>& heads,
                          const MeasuredShape& shape);
+
+/// The mean of one figure for every head, NaN where it is not defined.
+struct NamedMeans {
+  std::string name;
+  std::vector<double> values;
+};
+/// Of every figure by layer and head.
+std::vector<NamedMeans> measure_means(const std::vector<HeadSummary>& heads);
 
 }  // namespace toplens

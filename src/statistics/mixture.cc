@@ -23,7 +23,7 @@ namespace {
 
 constexpr double kLeastVariance = 0.01;
 constexpr int kMeansIterations = 10;
-constexpr int kEmIterations = 200;
+constexpr int kEmIterations = 100;
 
 double squared_distance(const arma::mat& points, std::size_t i, std::size_t j) {
   double sum = 0.0;

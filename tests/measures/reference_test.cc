@@ -113,8 +113,11 @@ Reference reference_of(const SeenHead& head, int query) {
   r.content = std::accumulate(a.begin(), a.end(), 0.0) - r.sink - r.final - r.recency;
   r.effective_number = other * other / squares;
   r.other_distance /= other * static_cast<double>(t);
-  for (const std::size_t size : {2u, 3u, 4u}) r.small_n += f_score(weights, values, size) / 3.0;
-  if (r.sink_visible) {
+  for (const std::size_t size : {2u, 3u, 4u}) {
+    if (r.visible <= 4) break;
+    r.small_n += f_score(weights, values, size) / 3.0;
+  }
+  if (r.sink_visible && r.visible >= 16) {
     const std::size_t size =
         std::clamp<std::size_t>(static_cast<std::size_t>(std::lround(r.effective_number)), 1, 8);
     const std::vector<float> rest(weights.begin() + 1, weights.end());
