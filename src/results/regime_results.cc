@@ -174,7 +174,9 @@ std::string mixture_text(const MixtureCheck& mixture) {
       "adjusted\nRand index with the regimes {:.2f}.",
       mixture.heads, mixture.fit.components, mixture.fit.components == 1 ? "" : "s",
       *mixture.adjusted_rand_index);
-  if (mixture.fit.components != 3) {
+  if (mixture.heads < 3 * MixtureOptions().least_points) {
+    text += " They are too few to find three.";
+  } else if (mixture.fit.components != 3) {
     text += " It does not find the three groups that the names suggest.";
   }
   return text + "\n";
