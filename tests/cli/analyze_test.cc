@@ -413,6 +413,7 @@ TEST(Analyze, TheoryIsTheSameFromTheRunAndForLayersTogether) {
   write_documents(scratch / "ids.npy", 9, 24);
   AnalyzeArguments run = arguments("tiny-llama3-gqa", scratch / "ids.npy", scratch / "run");
   run.documents = 9;
+  run.measures.measures = "off";  // heads.nc then holds the theory alone, like that of theory
   CountingListener listener;
   const AnalyzeOutcome outcome = analyze(run, listener);
   const CommandResult again = run_command(
@@ -459,6 +460,7 @@ TEST(Analyze, TheoryIsOfTheFinalQueryWhateverTheGeometryAverages) {
   const ScratchDirectory scratch;
   write_documents(scratch / "ids.npy", 8, 24);
   AnalyzeArguments last = arguments("tiny-mistral", scratch / "ids.npy", scratch / "last");
+  last.measures.measures = "off";  // they are of all queries
   AnalyzeArguments all = last;
   all.geometry.queries = "all";
   all.geometry.distances = {"cosine"};
