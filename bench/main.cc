@@ -281,7 +281,7 @@ void Suite::describe() {
       "observers and the sequences' share of the pass";
   measures_.target = 0.10;
   measures_.bound =
-      "with 8 documents the sequences are 10% of the tokens, with analyze's 32 a quarter of that; "
+      "with 8 documents the sequences are 5% of the tokens, with analyze's 32 a quarter of that; "
       "then the effective ranks of 4 documents";
   all_queries_.name = "geometry_all_queries";
   all_queries_.what =

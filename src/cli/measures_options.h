@@ -17,7 +17,7 @@ struct MeasuresArguments {
   std::string thresholds_file;
   std::vector<std::string> thresholds;  ///< NAME=VALUE
   int detector_sequences = 8;
-  int detector_tokens = 50;
+  int detector_tokens = 25;
 
   void add_to(CLI::App& command);
   /// The table's defaults, then the file, then the single ones. Throws UsageError for unknown names

@@ -160,7 +160,7 @@ class MeasuresStage : public AnalysisStage {
  private:
   // Measured on heads of 1024 tokens and head_dim 128 (bench): the final query, and what each
   // further query takes of it.
-  static constexpr double kSecondsPerHeadAndToken = 0.5e-6;
+  static constexpr double kSecondsPerHeadAndToken = 1.3e-6;
   static constexpr double kQueryShare = 0.05;
 
   MeasuredShape shape_of(std::size_t documents) const {
