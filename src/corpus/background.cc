@@ -16,7 +16,7 @@ namespace {
 /// Sentences too long for what is left, before the context counts as full.
 constexpr std::size_t kMostSkipped = 64;
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'; }
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 /// Where the sentence that goes on at `from` ends.
 std::size_t sentence_end(std::string_view text, std::size_t from) {

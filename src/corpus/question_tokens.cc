@@ -112,8 +112,9 @@ void find_support(const Question& question, const PromptTemplate::Prompt& prompt
     }
     if (!aligned.reason.empty()) {
       tokens.support.clear();
-      tokens.no_support_reason = fmt::format(
-          "the span {} does not align with tokens: {}",
+      tokens.no_support_reason = "a support span does not align with tokens";
+      tokens.no_support_detail = fmt::format(
+          "{}: {}",
           in_quotes(std::string_view(question.context).substr(span.begin, span.end - span.begin)),
           aligned.reason);
       return;

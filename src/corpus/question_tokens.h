@@ -40,7 +40,8 @@ struct QuestionTokens {
   /// Candidates whose continuation begins with the same token as another's, increasing.
   std::vector<std::size_t> shared_first_token;
   std::vector<std::size_t> support;  ///< positions in the prompt, increasing
-  std::string no_support_reason;     ///< why support is empty
+  std::string no_support_reason;     ///< why support is empty: one of a few
+  std::string no_support_detail;     ///< which span and where, for a span that does not align
 };
 
 /// Tokenizes prompt and candidates. What the prompt's end and a candidate's beginning merge to

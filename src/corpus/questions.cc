@@ -93,7 +93,12 @@ std::vector<TextSpan> parse_spans(const nlohmann::json& list, std::string_view c
                       place, is_pair ? fmt::format("[{}, {}]", begin, end) : described(item),
                       offsets.size() - 1));
     }
-    spans.push_back({offsets[begin], offsets[end]});
+    const TextSpan span = {offsets[begin], offsets[end]};
+    if (context.substr(span.begin, span.end - span.begin).find_first_not_of(" \t\r\n") ==
+        context.npos) {
+      throw Error(fmt::format("{}: support span [{}, {}] is white space alone", place, begin, end));
+    }
+    spans.push_back(span);
   }
   return spans;
 }
