@@ -114,13 +114,10 @@ std::string finding(std::span<const HeadTheory> heads) {
   if (f.cells == 0) return "";
   const double gain = 1.0 - f.centre_error.mean / f.baseline_error.mean;
   return fmt::format(
-      "The predicted F is {:.3f} off on average, the mean over heads {:.3f}: the fitted "
-      "assumptions "
+      "The predicted F is {:.3f} off on average, the mean over heads {:.3f}: the fitted assumptions "
       "say {} of a head's F {} that mean does.\n",
       f.centre_error.mean, f.baseline_error.mean,
-      std::abs(gain) < 0.05 ? "about as much"
-      : gain > 0            ? "more"
-                            : "less",
+      std::abs(gain) < 0.05 ? "about as much" : gain > 0 ? "more" : "less",
       std::abs(gain) < 0.05 ? "as" : "than");
 }
 
