@@ -129,6 +129,7 @@ MeasuresStageOptions measures_options(const AnalyzeArguments& arguments,
   options.queries_name = arguments.geometry.queries;
   options.lengths = arguments.measures.lengths(text.loaded.context_length);
   options.thresholds = arguments.measures.regime_thresholds();
+  options.imported = arguments.measures.imported_scores(config);
   options.bos_id = text.loaded.bos_id;
   const auto begins_with_bos = [&](const TokenWindow& window) {
     return config.bos_token_id && window.token_ids.front() == *config.bos_token_id;

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/usage_error.h"
+#include "interchange/head_files.h"
 #include "io/atomic_file.h"
 #include "io/json_text.h"
 
@@ -70,6 +71,15 @@ void MeasuresArguments::add_to(CLI::App& command) {
   group(command.add_option("--regime-threshold", thresholds, help)
             ->allow_extra_args(false)
             ->type_name("NAME=VALUE"));
+  group(
+      command
+          .add_option("--compare-with", compare_with,
+                      "Scores of heads from another project: retrieval scores as JSON "
+                      "({\"layer-head\": [scores]}), DuoAttention's directory or TSV, MInference's "
+                      "JSON, or .npy; adds a column and its rank correlation with every measure; "
+                      "given again for more")
+          ->allow_extra_args(false)
+          ->type_name("FILE"));
   group(command
             .add_option("--detector-sequences", detector_sequences,
                         "Sequences of repeated random tokens for the detector scores, one beside "
@@ -92,6 +102,15 @@ RegimeThresholds MeasuresArguments::regime_thresholds() const {
     for (const std::string& text : thresholds) set_from_text(text, result);
   });
   return result;
+}
+
+std::vector<ImportedScores> MeasuresArguments::imported_scores(const ModelConfig& config) const {
+  const HeadLayout layout{config.num_layers, config.num_query_heads, config.num_kv_heads};
+  std::vector<ImportedScores> imported;
+  for (const std::string& file : compare_with) {
+    imported.push_back({file, read_head_file(file, layout), layout});
+  }
+  return imported;
 }
 
 int MeasuresArguments::longest() const {

@@ -150,6 +150,12 @@ class MeasuresStage : public AnalysisStage {
     results.coverage = regime_coverage(run.heads, results.heads);
     add_measure_variables(run.heads, results.heads, results.shape);
     add_measure_columns(run.table, results.heads, results.shape);
+    RankCorrelationOptions correlation;
+    correlation.seed = options_.seed;
+    for (const ImportedScores& imported : options_.imported) {
+      results.imported.push_back(compare_imported(imported, results.heads, correlation));
+    }
+    add_imported_scores(run.heads, run.table, results.imported);
     const nlohmann::ordered_json json = regimes_json(results);
     run.directory.write_text("regimes.json", json.dump(2) + "\n");
     run.files.emplace_back("regimes.json", "regimes by layer");

@@ -8,6 +8,7 @@
 
 #include "cli/analysis_stage.h"
 #include "measures/regime.h"
+#include "results/imported_scores.h"
 
 namespace toplens {
 
@@ -21,6 +22,7 @@ struct MeasuresStageOptions {
   std::size_t detector_sequences = 0;
   std::size_t detector_tokens = 0;
   std::optional<std::int32_t> bos_id;
+  std::vector<ImportedScores> imported;  ///< to compare the measures with
   std::uint64_t seed = 2027;
 };
 

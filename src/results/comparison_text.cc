@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "results/csv_table.h"
 #include "results/geometry_dataset.h"
 #include "results/run_comparison.h"
 
@@ -60,12 +61,51 @@ std::string header(const std::vector<ComparedRun>& runs, const std::string& firs
   return line + "\n";
 }
 
-std::string csv_text(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted(1, '"');
-  for (const char c : text) quoted.append(c == '"' ? 2 : 1, c);
-  return quoted + '"';
-}
+/// The long table, built row by row.
+class LongTable {
+ public:
+  struct Row {
+    std::string_view section;
+    std::string run, other_run;
+    std::string_view regime;
+    std::string depth, ranking, distance, set_size;
+    std::string_view quantity;
+    double value = 0.0;
+    std::int64_t heads = 0;
+  };
+
+  void add(const Row& row) {
+    const std::array<std::string, kTexts> texts = {std::string(row.section),
+                                                   row.run,
+                                                   row.other_run,
+                                                   std::string(row.regime),
+                                                   row.depth,
+                                                   row.ranking,
+                                                   row.distance,
+                                                   row.set_size,
+                                                   std::string(row.quantity)};
+    for (std::size_t c = 0; c < kTexts; ++c) texts_[c].push_back(texts[c]);
+    values_.push_back(row.value);
+    heads_.push_back(row.heads);
+  }
+
+  std::string to_csv() const {
+    CsvTable table(values_.size());
+    for (std::size_t c = 0; c < kTexts; ++c) table.add_column(kNames[c], texts_[c]);
+    table.add_column("value", values_);
+    table.add_column("heads", heads_);
+    return table.to_csv();
+  }
+
+ private:
+  static constexpr std::size_t kTexts = 9;
+  static constexpr std::array<const char*, kTexts> kNames = {"section",  "run",      "other_run",
+                                                             "regime",   "depth",    "ranking",
+                                                             "distance", "set_size", "quantity"};
+  std::array<std::vector<std::string>, kTexts> texts_;
+  std::vector<double> values_;
+  std::vector<std::int64_t> heads_;
+};
 
 const ComparedPoint* find_point(const ComparedRun& run, const ComparedPoint& like) {
   for (const ComparedPoint& point : run.curves) {
@@ -164,46 +204,38 @@ std::string comparison_text(const std::vector<ComparedRun>& runs) {
 }
 
 std::string comparison_csv(const std::vector<ComparedRun>& runs) {
-  std::string csv =
-      "section,run,other_run,regime,depth,ranking,distance,set_size,quantity,value,heads\n";
-  const auto add = [&](std::string_view section, const ComparedRun& run, const std::string& other,
-                       std::string_view regime, const std::string& depth,
-                       const std::string& ranking, const std::string& distance,
-                       const std::string& set_size, std::string_view quantity, double value,
-                       std::int64_t heads) {
-    csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", section, csv_text(run.path.string()),
-                       csv_text(other), regime, depth, ranking, distance, set_size, quantity,
-                       std::isnan(value) ? "" : fmt::format("{}", value), heads);
-  };
+  LongTable table;
   for (const ComparedRun& run : runs) {
+    const std::string path = run.path.string();
     for (const Regime regime : kOrder) {
       const Share all = share_of(run, regime, 0, run.layers);
-      add("regimes", run, "", name(regime), "", "", "", "", "share", all.value(), all.heads);
+      table.add(
+          {"regimes", path, "", name(regime), "", "", "", "", "share", all.value(), all.heads});
       for (std::size_t part = 0; part < kDepthParts; ++part) {
         const auto [first, end] = layers_of_part(run.layers, part);
         const Share share = share_of(run, regime, first, end);
         if (share.total == 0) continue;
-        add("depth", run, "", name(regime), depth_label(part), "", "", "", "share", share.value(),
-            share.heads);
+        table.add({"depth", path, "", name(regime), depth_label(part), "", "", "", "share",
+                   share.value(), share.heads});
       }
     }
     for (const ComparedPoint& point : run.curves) {
       for (std::size_t metric = 0; metric < point.metrics.size(); ++metric) {
-        add("curve", run, "", point.regime, "", point.ranking, point.distance,
-            fmt::format("{}", point.set_size), kGeometryMetrics[metric], point.metrics[metric],
-            point.heads);
+        table.add({"curve", path, "", point.regime, "", point.ranking, point.distance,
+                   fmt::format("{}", point.set_size), kGeometryMetrics[metric],
+                   point.metrics[metric], point.heads});
       }
     }
   }
   for (const LabelAgreement& agreement : label_agreements(runs)) {
-    add("agreement", runs[agreement.first], runs[agreement.second].path.string(), "", "", "", "",
-        "", "same_label",
-        agreement.heads > 0
-            ? static_cast<double>(agreement.same) / static_cast<double>(agreement.heads)
-            : kNan,
-        agreement.heads);
+    table.add({"agreement", runs[agreement.first].path.string(),
+               runs[agreement.second].path.string(), "", "", "", "", "", "same_label",
+               agreement.heads > 0
+                   ? static_cast<double>(agreement.same) / static_cast<double>(agreement.heads)
+                   : kNan,
+               agreement.heads});
   }
-  return csv;
+  return table.to_csv();
 }
 
 }  // namespace toplens

@@ -226,6 +226,7 @@ Json regimes_json(const RegimeResults& results) {
   json["label_stability"] = settings_json(results);
   json["curves"] = curves_json(results.curves);
   json["coverage"] = coverage_json(results.coverage);
+  json["imported_scores"] = imported_json(results.imported);
   json["detectors"] = {{"sequences", results.detector_sequences},
                        {"repeated_tokens", results.detector_tokens}};
   return json;
@@ -250,7 +251,8 @@ std::string regimes_summary(const RegimeResults& results) {
   text += line + "\n";
   if (results.shape.documents < 2)
     text += "One document: the stability of labels is not defined.\n";
-  return text + mixture_text(results.mixture) + settings_text(results);
+  return text + mixture_text(results.mixture) + settings_text(results) +
+         imported_text(results.imported);
 }
 
 }  // namespace toplens

@@ -7,6 +7,7 @@
 
 #include "measures/head_summary.h"
 #include "measures/mixture_check.h"
+#include "results/imported_scores.h"
 #include "results/regime_curves.h"
 
 namespace toplens {
@@ -19,6 +20,7 @@ struct RegimeResults {
   MixtureCheck mixture;
   std::vector<RegimeCurvePoint> curves;
   std::vector<RegimeCoverage> coverage;
+  std::vector<ImportedComparison> imported;
   int detector_sequences = 0;  ///< 0: not measured
   int detector_tokens = 0;     ///< random tokens of a sequence, which repeats them once
 };

@@ -181,6 +181,47 @@ TEST(Measures, EveryUndefinedFigureHasAReasonBesideIt) {
   }
 }
 
+TEST(Measures, ImportedScoresAreComparedWithEveryMeasure) {
+  const ScratchDirectory scratch;
+  write_documents(scratch / "ids.npy", 4, 40);
+  ASSERT_EQ(analyze("tiny-llama3-gqa", scratch / "ids.npy", scratch / "first").exit_code, 0);
+  // Scores that rank the query heads as their entropy does.
+  const Dataset first = read_netcdf(scratch / "first" / "heads.nc");
+  const std::size_t heads = first.dimension_size("head");
+  const auto entropy = first.values<double>("entropy");
+  nlohmann::ordered_json scores;
+  for (std::size_t row = 0; row < entropy.size(); ++row) {
+    scores[std::to_string(row / heads) + "-" + std::to_string(row % heads)] = {
+        std::exp(entropy[row])};
+  }
+  write_file_atomically(scratch / "scores.json", scores.dump());
+  const CommandResult result = analyze("tiny-llama3-gqa", scratch / "ids.npy", scratch / "run",
+                                       {"--compare-with", scratch / "scores.json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("scores.json"), HasSubstr("entropy")));
+  const Dataset run = read_netcdf(scratch / "run" / "heads.nc");
+  for (std::size_t row = 0; row < entropy.size(); ++row) {
+    EXPECT_DOUBLE_EQ(run.values<double>("imported_score")[row], std::exp(entropy[row]));
+  }
+  EXPECT_THAT(read_text_file(scratch / "run" / "heads.csv"), HasSubstr(",imported_score"));
+  const nlohmann::json imported =
+      read(scratch / "run" / "regimes.json").at("imported_scores").at(0);
+  bool found = false;
+  for (const auto& row : imported.at("correlations")) {
+    if (row.at("measure") != "entropy") continue;
+    found = true;
+    EXPECT_NEAR(row.at("spearman").get<double>(), 1.0, 1e-12);
+    EXPECT_EQ(row.at("heads"), entropy.size());
+  }
+  EXPECT_TRUE(found);
+
+  const CommandResult other = analyze("tiny-llama", scratch / "ids.npy", scratch / "no",
+                                      {"--compare-with", scratch / "scores.json"});
+  EXPECT_EQ(other.exit_code, 1);
+  EXPECT_THAT(other.err, HasSubstr("scores.json"));
+  EXPECT_FALSE(fs::exists(scratch / "no"));
+}
+
 TEST(Compare, PutsRunsSideBySide) {
   const ScratchDirectory scratch;
   write_documents(scratch / "ids.npy", 3, 40);
