@@ -12,6 +12,7 @@
 #include <dnnl.hpp>
 
 #include "cli/run_estimate.h"
+#include "cli/shown_document.h"
 #include "cli/terminal.h"
 #include "geometry/geometry_observer.h"
 #include "parallel/memory.h"
@@ -20,6 +21,7 @@
 #include "results/geometry_dataset.h"
 #include "results/geometry_part.h"
 #include "results/heads_table.h"
+#include "results/profiles_dataset.h"
 #include "results/run_directory.h"
 #include "results/theory_part.h"
 #include "theory/assumption_observer.h"
@@ -284,7 +286,8 @@ void report_undefined_sizes(const GeometryOptions& geometry, const RunText& text
 }
 
 /// Everything pooled, from the parts alone.
-Dataset pool(RunDirectory& directory, const RunManifest& manifest, ThreadPool& threads) {
+Dataset pool(RunDirectory& directory, const RunManifest& manifest, const RunText& text,
+             ThreadPool& threads) {
   const Dataset parts =
       directory.read_parts(static_cast<int>(num_parts(manifest.text.windows.size())));
   const Dataset geometry = manifest.protocol.theory ? without_theory_records(parts) : parts;
@@ -299,6 +302,11 @@ Dataset pool(RunDirectory& directory, const RunManifest& manifest, ThreadPool& t
     const AssumptionView records = theory_records(parts);
     const std::vector<HeadFit> fits = fit_heads(records, manifest.protocol.seed, threads);
     directory.write_dataset("heads.nc", make_fits_dataset(fits, records.shape));
+    directory.write_dataset(
+        "profiles.nc",
+        make_profiles_dataset(records, fits,
+                              shown_document(manifest.model.path, text.windows.front().token_ids,
+                                             text.labels.front())));
     add_fit_columns(table, fits);
   }
   directory.write_text("heads.csv", table.to_csv());
@@ -364,7 +372,7 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
   }
 
   const Stopwatch pooling;
-  outcome.geometry = pool(directory, manifest, session.pool());
+  outcome.geometry = pool(directory, manifest, text, session.pool());
   manifest.timings.push_back({"pool", pooling.seconds()});
   manifest.cpu_seconds = process_cpu_seconds();
   manifest.peak_resident_bytes = process_memory().peak_resident_bytes;

@@ -63,6 +63,7 @@ int run(int argc, char** argv) {
   add_perplexity_command(app, action);
   add_inspect_command(app, action);
   add_generate_command(app, action);
+  add_report_command(app, action);
   add_theory_command(app, action);
   try {
     check_command(app, command_line);
