@@ -20,16 +20,22 @@ struct ShownToken {
   int cells = 0;  ///< columns of a fixed-width font
 };
 
+/// Signs that every font has for what would break the line or show nothing.
+std::int32_t visible(std::int32_t code) {
+  if (code == '\n' || code == 0x2028 || code == 0x2029) return 0xb6;  // pilcrow
+  if (code == '\t') return 0xbb;                                     // guillemet
+  const bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+  const bool turns_direction = code >= 0x202a && code <= 0x202e;
+  return control || turns_direction ? 0xb7 : code;  // middle dot
+}
+
 /// A token's text on one line: control characters as their symbols, at most kMostCells wide.
 ShownToken shown(const std::string& piece) {
   ShownToken token;
   const std::string valid = printable_utf8(piece);
   for (std::size_t i = 0; i < valid.size(); i += utf8_length(valid[i])) {
     std::int32_t code = utf8_code_point(valid, i);
-    if (code < 0x20) code += 0x2400;  // U+240A is the symbol of a line feed
-    if (code == 0x7f || (code >= 0x80 && code < 0xa0) || (code >= 0x2028 && code <= 0x202e)) {
-      code = 0xfffd;
-    }
+    code = visible(code);
     const int width = std::max(0, utf8proc_charwidth(code));
     if (static_cast<std::size_t>(token.cells + width) > kMostCells) {
       token.text += "…";
