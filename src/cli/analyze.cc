@@ -1,30 +1,25 @@
 #include "cli/analyze.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <map>
-#include <optional>
+#include <memory>
 
 #include <fmt/format.h>
 #include <netcdf.h>
 #include <toplens/error.h>
 #include <dnnl.hpp>
 
-#include "cli/run_estimate.h"
+#include "cli/geometry_stage.h"
 #include "cli/shown_document.h"
 #include "cli/terminal.h"
-#include "geometry/geometry_observer.h"
+#include "cli/theory_stage.h"
 #include "parallel/memory.h"
+#include "report/report_page.h"
 #include "results/digest.h"
 #include "results/fits_dataset.h"
-#include "results/geometry_dataset.h"
-#include "results/geometry_part.h"
 #include "results/heads_table.h"
-#include "results/profiles_dataset.h"
 #include "results/run_directory.h"
-#include "results/theory_part.h"
-#include "theory/assumption_observer.h"
 
 namespace toplens {
 namespace {
@@ -93,7 +88,7 @@ std::map<std::string, std::string> library_versions() {
 }
 
 RunManifest make_manifest(const AnalyzeArguments& arguments, ModelSession& session,
-                          const RunText& text, const GeometryOptions& geometry) {
+                          const RunText& text, const AnalysisStages& stages) {
   RunManifest manifest;
   manifest.command_line = arguments.command_line;
   manifest.started = utc_now();
@@ -103,22 +98,9 @@ RunManifest make_manifest(const AnalyzeArguments& arguments, ModelSession& sessi
   manifest.model.digests = digest_checkpoint(
       session.model().directory(), session.model().tensors().files(), text.loaded.tokenizer_file);
   manifest.text = text.record;
-  manifest.protocol.set_sizes = geometry.set_sizes;
-  for (const Ranking ranking : geometry.rankings) {
-    manifest.protocol.rankings.emplace_back(name(ranking));
-  }
-  for (const Distance distance : geometry.distances) {
-    manifest.protocol.distances.emplace_back(name(distance));
-  }
-  for (const auto& metric : kGeometryMetricNames) {
-    if (metric.kind == GeometryMetric::inversions && !geometry.with_inversions) continue;
-    manifest.protocol.metrics.emplace_back(metric.name);
-  }
   manifest.protocol.queries = arguments.geometry.queries;
-  manifest.protocol.random_repeats = geometry.random_repeats;
-  manifest.protocol.random_at_all_queries = geometry.random_at_all_queries;
-  manifest.protocol.seed = geometry.seed;
   manifest.protocol.compute = name(session.compute());
+  for (const auto& stage : stages) stage->describe(manifest.protocol);
   manifest.threads = session.pool().size();
   manifest.memory_budget_bytes = session.memory_bytes();
   manifest.documents_per_part = static_cast<int>(kDocumentsPerPart);
@@ -129,62 +111,40 @@ std::size_t num_parts(std::size_t documents) {
   return (documents + kDocumentsPerPart - 1) / kDocumentsPerPart;
 }
 
-/// Bytes that the measured geometry of one document takes in a part.
-std::uint64_t geometry_bytes(const ModelConfig& config, const GeometryOptions& options) {
-  const std::uint64_t cells = static_cast<std::uint64_t>(config.num_layers) *
-                              static_cast<std::uint64_t>(config.num_query_heads) *
-                              options.rankings.size() * options.distances.size() *
-                              options.set_sizes.size();
-  return cells * sizeof(float) * kSeparabilityMetrics.size();
-}
-
-/// Records for the theory, of the final query; none where it is off or no set size is defined.
-std::optional<AssumptionOptions> theory_options(const AnalyzeArguments& arguments,
-                                                const GeometryOptions& geometry,
-                                                const RunText& text) {
+/// What is measured, in the order of the summaries.
+AnalysisStages make_stages(const AnalyzeArguments& arguments, const GeometryOptions& geometry,
+                           const CheckpointModel& model, const RunText& text) {
+  const QuerySelection queries = arguments.geometry.query_selection();
+  AnalysisStages stages;
+  stages.push_back(make_geometry_stage(geometry, queries));
   const auto length = static_cast<std::size_t>(text.loaded.context_length);
-  if (arguments.theory == "off" || defined_set_sizes(geometry.set_sizes, length).empty()) {
-    return std::nullopt;
+  if (arguments.theory == "on" && !defined_set_sizes(geometry.set_sizes, length).empty()) {
+    stages.push_back(make_theory_stage(
+        geometry, queries, arguments.predictions.options(geometry.seed),
+        shown_document(model.directory(), text.windows.front().token_ids, text.labels.front())));
   }
-  AssumptionOptions options;
-  options.set_sizes = geometry.set_sizes;
-  options.rankings = geometry.rankings;
-  options.seed = geometry.seed;
-  return options;
+  return stages;
 }
 
-/// Bytes of the records of one document.
-std::uint64_t theory_bytes(const ModelConfig& config,
-                           const std::optional<AssumptionOptions>& theory, int length) {
-  if (!theory) return 0;
-  ObservedPass pass;
-  pass.num_layers = config.num_layers;
-  pass.num_query_heads = config.num_query_heads;
-  pass.num_kv_heads = config.num_kv_heads;
-  pass.head_dim = config.head_dim;
-  pass.lane_lengths = {length};
-  return bytes_per_document(recorded_shape(*theory, pass));
+std::vector<StageDemand> demands_of(const AnalysisStages& stages, const ModelSession& session,
+                                    const RunText& text) {
+  std::vector<StageDemand> demands;
+  for (const auto& stage : stages) {
+    demands.push_back(stage->demand(session.config(), text.loaded.context_length));
+  }
+  return demands;
 }
 
 EnginePlan plan_run(const ModelSession& session, const RunText& text,
-                    const GeometryOptions& geometry, QuerySelection queries,
-                    const std::optional<AssumptionOptions>& theory) {
+                    std::span<const StageDemand> demands) {
   std::vector<std::size_t> lengths;
   for (const TokenWindow& window : text.windows) lengths.push_back(window.token_ids.size());
-  GeometryObserver observer(geometry, queries, {});
-  const std::array<AttentionObserver*, 1> observers = {&observer};
-  const auto length = static_cast<std::uint64_t>(lengths.front());
   EngineDemand demand;
-  demand.kept_queries = kept_queries(observers, static_cast<int>(length));
-  demand.observer_bytes_per_lane =
-      2 * (geometry_bytes(session.config(), geometry) +
-           theory_bytes(session.config(), theory, text.loaded.context_length));
-  demand.observer_bytes_per_worker =
-      observer.bytes_per_worker(static_cast<int>(length), session.config().head_dim,
-                                session.config().num_query_heads / session.config().num_kv_heads);
-  if (theory) {
-    demand.observer_bytes_per_worker += AssumptionObserver::bytes_per_worker(
-        length, static_cast<std::size_t>(session.config().head_dim), geometry.set_sizes.size());
+  for (const StageDemand& stage : demands) {
+    demand.kept_queries =
+        std::max(demand.kept_queries, kept_queries(stage.queries, text.loaded.context_length));
+    demand.observer_bytes_per_lane += 2 * stage.bytes_per_document;
+    demand.observer_bytes_per_worker += stage.bytes_per_worker;
   }
   demand.lanes_wanted = static_cast<int>(std::min(kDocumentsPerPart, text.windows.size()));
   return session.plan(lengths, demand);
@@ -194,14 +154,8 @@ EnginePlan plan_run(const ModelSession& session, const RunText& text,
 class PartRunner {
  public:
   PartRunner(ModelSession& session, const EnginePlan& plan, const RunText& text,
-             const GeometryOptions& geometry, QuerySelection queries,
-             const std::optional<AssumptionOptions>& theory)
-      : plan_(plan),
-        text_(text),
-        geometry_(geometry),
-        queries_(queries),
-        theory_(theory),
-        pass_(session.model(), session.pool(), plan) {}
+             const AnalysisStages& stages)
+      : plan_(plan), text_(text), stages_(stages), pass_(session.model(), session.pool(), plan) {}
 
   Dataset run(std::size_t first, std::size_t count, AnalyzeListener& listener) {
     std::vector<Dataset> pieces;
@@ -220,41 +174,40 @@ class PartRunner {
  private:
   Dataset run_batch(std::size_t begin, std::size_t end, AnalyzeListener& listener) {
     std::vector<Lane> lanes;
-    std::vector<std::uint64_t> documents;
+    PassDocuments documents;
+    documents.labels = std::span(text_.labels).subspan(begin, end - begin);
     for (std::size_t document = begin; document < end; ++document) {
       lanes.push_back({text_.windows[document].token_ids});
-      documents.push_back(document);
+      documents.numbers.push_back(document);
     }
-    GeometryObserver observer(geometry_, queries_, documents);
-    std::vector<AttentionObserver*> observers = {&observer};
-    std::optional<AssumptionObserver> assumptions;
-    if (theory_) observers.push_back(&assumptions.emplace(*theory_, documents));
+    std::vector<std::unique_ptr<StagePass>> passes;
+    std::vector<AttentionObserver*> observers;
+    for (const auto& stage : stages_) {
+      passes.push_back(stage->begin(documents));
+      observers.push_back(&passes.back()->observer());
+    }
     pass_.run(lanes, observers, &listener);
-    Dataset part = geometry_part(geometry_, observer.results(),
-                                 std::span(text_.labels).subspan(begin, end - begin));
-    if (assumptions) add_theory_records(part, assumptions->records());
+    Dataset part;
+    for (const auto& pass : passes) pass->add_to(part);
     return part;
   }
 
   const EnginePlan& plan_;
   const RunText& text_;
-  const GeometryOptions& geometry_;
-  QuerySelection queries_;
-  const std::optional<AssumptionOptions>& theory_;
+  const AnalysisStages& stages_;
   ForwardPass pass_;
 };
 
 std::string estimate(ModelSession& session, const EnginePlan& plan, const RunText& text,
-                     std::size_t documents, const GeometryOptions& geometry, QuerySelection queries,
-                     const std::optional<AssumptionOptions>& theory) {
+                     std::size_t documents, std::span<const StageDemand> demands) {
   const int length = text.loaded.context_length;
-  const double forward = forward_operations(session.config(), length) / session.product_rate(plan);
-  const double observing = estimate_geometry_seconds(session.config(), geometry, queries, length) /
-                           session.pool().size();
-  const double seconds = static_cast<double>(documents) * (forward + observing);
-  const std::uint64_t disk = (2 * geometry_bytes(session.config(), geometry) +
-                              theory_bytes(session.config(), theory, text.loaded.context_length)) *
-                             text.windows.size();
+  double seconds = forward_operations(session.config(), length) / session.product_rate(plan);
+  std::uint64_t disk = 0;
+  for (const StageDemand& stage : demands) {
+    seconds += stage.seconds_per_document / session.pool().size();
+    disk += (stage.bytes_per_document + stage.result_bytes_per_document) * text.windows.size();
+  }
+  seconds *= static_cast<double>(documents);
   return fmt::format(
       "{} document{} of {} tokens through {} layers on {} threads, {} arithmetic: {}, {} of "
       "memory beside {} of mapped weights, {} on disk",
@@ -286,31 +239,27 @@ void report_undefined_sizes(const GeometryOptions& geometry, const RunText& text
 }
 
 /// Everything pooled, from the parts alone.
-Dataset pool(RunDirectory& directory, const RunManifest& manifest, const RunText& text,
-             ThreadPool& threads) {
-  const Dataset parts =
-      directory.read_parts(static_cast<int>(num_parts(manifest.text.windows.size())));
-  const Dataset geometry = manifest.protocol.theory ? without_theory_records(parts) : parts;
-  directory.write_dataset("geometry.nc", geometry);
+void pool(RunDirectory& directory, const RunManifest& manifest, ThreadPool& threads,
+          const AnalysisStages& stages, AnalyzeOutcome& outcome) {
+  const PartsReader parts =
+      directory.open_parts(static_cast<int>(num_parts(manifest.text.windows.size())));
   const ModelConfig& config = manifest.model.config;
   HeadTable table(config.num_layers, config.num_query_heads);
   add_head_columns(table, config.num_kv_heads, manifest.text.windows.size());
-  BootstrapOptions bootstrap;
-  bootstrap.seed = manifest.protocol.seed;
-  add_geometry_columns(table, GeometryView(geometry), bootstrap);
-  if (manifest.protocol.theory) {
-    const AssumptionView records = theory_records(parts);
-    const std::vector<HeadFit> fits = fit_heads(records, manifest.protocol.seed, threads);
-    directory.write_dataset("heads.nc", make_fits_dataset(fits, records.shape));
-    directory.write_dataset(
-        "profiles.nc",
-        make_profiles_dataset(records, fits,
-                              shown_document(manifest.model.path, text.windows.front().token_ids,
-                                             text.labels.front())));
-    add_fit_columns(table, fits);
-  }
+  Dataset heads = make_heads_dataset(static_cast<std::size_t>(config.num_layers),
+                                     static_cast<std::size_t>(config.num_query_heads));
+  PooledRun run{manifest, directory, parts, threads, table, heads, {}, {}, {}};
+  for (const auto& stage : stages) stage->pool(run);
   directory.write_text("heads.csv", table.to_csv());
-  return geometry;
+  run.files.emplace(run.files.begin(), "heads.csv", "one row per head");
+  if (!heads.variables().empty()) {
+    directory.write_dataset("heads.nc", heads);
+    run.files.emplace_back("heads.nc", "xarray");
+  }
+  run.files.emplace_back("run.json", "protocol");
+  outcome.summaries = std::move(run.summaries);
+  outcome.json = std::move(run.json);
+  outcome.files = std::move(run.files);
 }
 
 }  // namespace
@@ -320,17 +269,16 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
   GeometryOptions geometry =
       arguments.geometry.options(arguments.geometry.query_selection().is_last());
   geometry.random_at_all_queries = arguments.random_all_queries;
-  const QuerySelection queries = arguments.geometry.query_selection();
   ModelSession session = arguments.engine.open();
   const RunText text = choose_windows(arguments, session.model(), listener);
   report_undefined_sizes(geometry, text, session.config(), listener);
-  const std::optional<AssumptionOptions> theory = theory_options(arguments, geometry, text);
-  const EnginePlan plan = plan_run(session, text, geometry, queries, theory);
+  const AnalysisStages stages = make_stages(arguments, geometry, session.model(), text);
+  const std::vector<StageDemand> demands = demands_of(stages, session, text);
+  const EnginePlan plan = plan_run(session, text, demands);
 
   AnalyzeOutcome outcome;
   RunManifest& manifest = outcome.manifest;
-  manifest = make_manifest(arguments, session, text, geometry);
-  manifest.protocol.theory = theory.has_value();
+  manifest = make_manifest(arguments, session, text, stages);
   RunDirectory directory = arguments.resume ? RunDirectory::resume(arguments.out, manifest)
                                             : RunDirectory::create(arguments.out, manifest);
   const std::size_t documents = text.windows.size();
@@ -350,11 +298,11 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
   manifest.timings.push_back({"prepare", whole.seconds()});
 
   if (remaining > 0) {
-    listener.note(estimate(session, plan, text, remaining, geometry, queries, theory));
+    listener.note(estimate(session, plan, text, remaining, demands));
     listener.start(layers * remaining,
                    static_cast<double>(text.loaded.context_length) / static_cast<double>(layers));
     const Stopwatch measuring;
-    PartRunner runner(session, plan, text, geometry, queries, theory);
+    PartRunner runner(session, plan, text, stages);
     try {
       for (const std::size_t part : missing) {
         directory.write_part(static_cast<int>(part),
@@ -372,12 +320,14 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
   }
 
   const Stopwatch pooling;
-  outcome.geometry = pool(directory, manifest, text, session.pool());
+  pool(directory, manifest, session.pool(), stages, outcome);
   manifest.timings.push_back({"pool", pooling.seconds()});
   manifest.cpu_seconds = process_cpu_seconds();
   manifest.peak_resident_bytes = process_memory().peak_resident_bytes;
   manifest.complete = true;
   directory.write_manifest(manifest);
+  write_report({directory.path()}, directory.path() / "report.html");
+  outcome.files.emplace_back("report.html", "for a browser");
   return outcome;
 }
 

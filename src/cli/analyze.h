@@ -1,12 +1,14 @@
 #pragma once
 
-#include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "cli/options.h"
+#include "cli/theory_options.h"
 #include "parallel/progress.h"
-#include "results/dataset.h"
 #include "results/run_manifest.h"
 
 namespace toplens {
@@ -18,7 +20,8 @@ struct AnalyzeArguments {
   GeometryArguments geometry;
   int documents = 32;
   bool random_all_queries = false;
-  std::string theory = "off";
+  std::string theory = "on";
+  TheoryArguments predictions;
   std::string out;
   bool resume = false;
   bool json = false;
@@ -36,13 +39,15 @@ class AnalyzeListener : public ProgressListener {
 
 struct AnalyzeOutcome {
   RunManifest manifest;
-  Dataset geometry;  ///< of all documents
+  std::vector<std::string> summaries;                      ///< of the stages, for the terminal
+  nlohmann::ordered_json json;                             ///< of the stages
+  std::vector<std::pair<std::string, std::string>> files;  ///< written: name, what it is
   std::uint64_t layer_forwards =
       0;  ///< layers x documents computed now, not read from finished parts
 };
 
-/// corpus -> tokens -> lanes through layers -> observers -> parts -> pooled results. Finished parts
-/// of a resumed run are kept.
+/// corpus -> tokens -> lanes through layers -> observers of the stages -> parts -> pooled results.
+/// Finished parts of a resumed run are kept.
 AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& listener);
 
 }  // namespace toplens

@@ -1,4 +1,3 @@
-#include <cmath>
 #include <memory>
 #include <optional>
 
@@ -9,7 +8,6 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/terminal.h"
-#include "results/geometry_dataset.h"
 #include "results/summary.h"
 
 namespace toplens {
@@ -35,34 +33,6 @@ class TerminalListener : public AnalyzeListener {
   std::uint64_t done_before_ = 0;  ///< in the part's earlier passes
 };
 
-/// The overall curves: means over heads and documents.
-nlohmann::ordered_json curves(const GeometryView& view) {
-  nlohmann::ordered_json array = nlohmann::ordered_json::array();
-  for (std::size_t r = 0; r < view.rankings.size(); ++r) {
-    for (std::size_t d = 0; d < view.distances.size(); ++d) {
-      for (std::size_t n = 0; n < view.set_sizes.size(); ++n) {
-        nlohmann::ordered_json record;
-        record["ranking"] = view.rankings[r];
-        record["distance"] = view.distances[d];
-        record["set_size"] = view.set_sizes[n];
-        for (std::size_t metric = 0; metric < kGeometryMetrics.size(); ++metric) {
-          double sum = 0;
-          std::size_t count = 0;
-          for (const double mean : mean_over_documents(view, metric, r, d, n)) {
-            if (std::isnan(mean)) continue;
-            sum += mean;
-            ++count;
-          }
-          record[std::string(kGeometryMetrics[metric])] =
-              count > 0 ? nlohmann::ordered_json(sum / static_cast<double>(count)) : nullptr;
-        }
-        array.push_back(std::move(record));
-      }
-    }
-  }
-  return array;
-}
-
 void run(const AnalyzeArguments& arguments) {
   TerminalListener listener;
   AnalyzeOutcome outcome;
@@ -74,22 +44,21 @@ void run(const AnalyzeArguments& arguments) {
                     arguments.out));
     throw;
   }
-  const GeometryView view(outcome.geometry);
   if (arguments.json) {
     nlohmann::ordered_json json;
     json["run_directory"] = arguments.out;
-    json["documents"] = view.documents.size();
-    json["curves"] = curves(view);
+    json.update(outcome.json);
     print_output(json.dump() + "\n");
     return;
   }
-  print_output(
-      run_headline(outcome.manifest) + "\n" + geometry_summary(view) +
-      fmt::format(
-          "\nResults: {0}/heads.csv (one row per head), {0}/geometry.nc{1} (xarray), "
-          "{0}/run.json\n",
-          arguments.out,
-          outcome.manifest.protocol.theory ? fmt::format(" and {}/heads.nc", arguments.out) : ""));
+  std::string text = run_headline(outcome.manifest);
+  for (const std::string& summary : outcome.summaries) text += "\n" + summary;
+  text += fmt::format("\nResults in {}:", arguments.out);
+  for (std::size_t i = 0; i < outcome.files.size(); ++i) {
+    const auto& [file, what] = outcome.files[i];
+    text += fmt::format("{} {} ({})", i == 0 ? "" : ",", file, what);
+  }
+  print_output(text + "\n");
 }
 
 }  // namespace
@@ -114,18 +83,18 @@ void add_analyze_command(CLI::App& app, Action& action,
   command.add_flag("--random-all-queries", arguments->random_all_queries,
                    "Measure the random control at all these queries, not at the final one alone");
   command
-      .add_option(
-          "--theory", arguments->theory,
-          "Record what the theory needs of the final query and fit its assumptions (heads.nc); "
-          "takes 27 KB of disk per head and document")
+      .add_option("--theory", arguments->theory,
+                  "Fit the theory's assumptions at the final query and set its bounds and "
+                  "predictions beside the measurement; takes 27 KB of disk per head and document")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
+  arguments->predictions.add_to(command);
   command.add_option("--out", arguments->out, "Run directory for the results, new or empty")
       ->required()
       ->type_name("DIR");
   command.add_flag("--resume", arguments->resume,
                    "Go on with the interrupted run in --out; finished parts are kept");
-  command.add_flag("--json", arguments->json, "The overall curves as one JSON object on stdout");
+  command.add_flag("--json", arguments->json, "Curves and theory as one JSON object on stdout");
   command.callback([&action, arguments] { action = [arguments] { run(*arguments); }; });
 }
 

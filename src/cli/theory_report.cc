@@ -2,24 +2,18 @@
 
 #include <array>
 #include <cmath>
-#include <limits>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "statistics/rank_correlation.h"
+#include "results/theory_json.h"
+#include "results/theory_text.h"
+#include "theory/theory_summary.h"
 
 namespace toplens {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-struct NamedMetric {
-  Metric metric;
-  std::string_view name;
-};
-constexpr std::array<NamedMetric, 3> kMetrics = {
-    {{Metric::precision, "precision"}, {Metric::recall, "recall"}, {Metric::f_score, "f_score"}}};
 
 /// Amounts of the default sensitivity table.
 constexpr std::array<ViolationAmount, 7> kDefaultViolations = {
@@ -30,62 +24,6 @@ constexpr std::array<ViolationAmount, 7> kDefaultViolations = {
      {Violation::slow_decay, 16.0},
      {Violation::induction_spikes, 0.3},
      {Violation::second_sink, 0.5}}};
-
-/// How the conditional bounds fared over the cells with N >= 2.
-struct ConditionalCheck {
-  std::size_t cells = 0;
-  std::size_t below = 0;  ///< Chernoff precision and recall at most 3 SE above the measured mean
-  std::size_t near = 0;   ///< Gaussian precision within 0.05 of the measured mean
-};
-
-ConditionalCheck check_conditional(std::span<const SimulatedHead> heads) {
-  const auto holds = [](const MeasuredMean& bound, const MeasuredMean& measured) {
-    return bound.mean <=
-           measured.mean + 3.0 * std::hypot(bound.standard_error, measured.standard_error) + 1e-6;
-  };
-  ConditionalCheck check;
-  for (const SimulatedHead& head : heads) {
-    for (const SimulatedSize& size : head.sizes) {
-      if (size.set_size < 2 || std::isnan(size.gaussian.precision)) continue;
-      ++check.cells;
-      if (holds(size.chernoff_precision, size.precision) &&
-          holds(size.chernoff_recall, size.recall)) {
-        ++check.below;
-      }
-      if (std::abs(size.gaussian.precision - size.precision.mean) <= 0.05) ++check.near;
-    }
-  }
-  return check;
-}
-
-struct RegimeCorrelations {
-  RankCorrelation predicted, critical;
-};
-
-RegimeCorrelations regime_correlations(std::span<const SimulatedHead> heads) {
-  std::vector<double> measured, predicted, critical;
-  const auto number = [](const std::optional<int>& size) {
-    return size ? double(*size) : std::numeric_limits<double>::infinity();
-  };
-  for (const SimulatedHead& head : heads) {
-    measured.push_back(number(head.measured_half));
-    predicted.push_back(number(head.predicted_half));
-    critical.push_back(number(head.critical_size));
-  }
-  return {spearman(measured, predicted), spearman(measured, critical)};
-}
-
-std::string show(const HeadMean& mean) {
-  if (!mean.interval) return fmt::format("{:.3f}", mean.mean);
-  return fmt::format("{:.3f} [{:.3f}, {:.3f}]", mean.mean, mean.interval->low, mean.interval->high);
-}
-
-std::string show(const RankCorrelation& correlation) {
-  if (!correlation.value) return "not defined (no spread between heads)";
-  if (!correlation.interval) return fmt::format("{:.3f}", *correlation.value);
-  return fmt::format("{:.3f} [{:.3f}, {:.3f}]", *correlation.value, correlation.interval->low,
-                     correlation.interval->high);
-}
 
 double mean_of(std::span<const CoverageCell> cells, const auto& get) {
   double sum = 0.0;
@@ -99,13 +37,13 @@ double mean_of(std::span<const CoverageCell> cells, const auto& get) {
   return sum / static_cast<double>(count);
 }
 
-std::string size_table(std::span<const SimulatedHead> heads, std::span<const int> set_sizes) {
+std::string size_table(std::span<const HeadTheory> heads, std::span<const int> set_sizes) {
   std::string text = fmt::format("{:>4}  {:<9} {:>8} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7} {:>7}\n",
                                  "N", "metric", "measured", "lower", "centre", "upper", "coverage",
                                  "strict", "error", "baseline");
   for (const int set_size : set_sizes) {
-    for (const NamedMetric& metric : kMetrics) {
-      const std::vector<CoverageCell> cells = coverage_cells(heads, metric.metric, set_size);
+    for (const auto& metric : kMetricNames) {
+      const std::vector<CoverageCell> cells = coverage_cells(heads, metric.kind, set_size);
       const CoverageSummary s = summarize_coverage(cells);
       if (s.cells == 0) continue;
       text += fmt::format(
@@ -120,10 +58,10 @@ std::string size_table(std::span<const SimulatedHead> heads, std::span<const int
   return text;
 }
 
-std::string summary_lines(std::span<const SimulatedHead> heads) {
+std::string summary_lines(std::span<const HeadTheory> heads) {
   std::string text;
-  for (const NamedMetric& metric : kMetrics) {
-    const CoverageSummary s = summarize_coverage(coverage_cells(heads, metric.metric));
+  for (const auto& metric : kMetricNames) {
+    const CoverageSummary s = summarize_coverage(coverage_cells(heads, metric.kind));
     text += fmt::format(
         "{}: coverage {}, strict {}, mean width {}, centre's error {}, baseline's {} "
         "({} cells with N >= 2)\n",
@@ -141,62 +79,6 @@ std::string summary_lines(std::span<const SimulatedHead> heads) {
   return text;
 }
 
-Json to_json(const HeadMean& mean) {
-  Json json = {{"mean", mean.mean}};
-  if (mean.interval) json["interval"] = {mean.interval->low, mean.interval->high};
-  return json;
-}
-
-Json to_json(const RankCorrelation& correlation) {
-  Json json = {{"value", nullptr}, {"interval", nullptr}, {"heads", correlation.observations}};
-  if (correlation.value) json["value"] = *correlation.value;
-  if (correlation.interval) {
-    json["interval"] = {correlation.interval->low, correlation.interval->high};
-  }
-  return json;
-}
-
-Json to_json(const CoverageSummary& s) {
-  return {{"cells", s.cells},
-          {"coverage", to_json(s.coverage)},
-          {"strict_coverage", to_json(s.strict_coverage)},
-          {"width", to_json(s.width)},
-          {"centre_error", to_json(s.centre_error)},
-          {"baseline_error", to_json(s.baseline_error)}};
-}
-
-Json heads_json(std::span<const SimulatedHead> heads, std::span<const int> set_sizes) {
-  Json json;
-  for (const NamedMetric& metric : kMetrics) {
-    json["overall"][std::string(metric.name)] =
-        to_json(summarize_coverage(coverage_cells(heads, metric.metric)));
-  }
-  json["by_set_size"] = Json::array();
-  for (const int set_size : set_sizes) {
-    Json row = {{"set_size", set_size}};
-    for (const NamedMetric& metric : kMetrics) {
-      const std::vector<CoverageCell> cells = coverage_cells(heads, metric.metric, set_size);
-      const CoverageSummary summary = summarize_coverage(cells);
-      if (summary.cells == 0) continue;
-      Json value = {{"measured", mean_of(cells, [](const auto& c) { return c.measured.mean; })},
-                    {"lower", mean_of(cells, [](const auto& c) { return c.lower; })},
-                    {"centre", mean_of(cells, [](const auto& c) { return c.centre; })},
-                    {"upper", mean_of(cells, [](const auto& c) { return c.upper; })}};
-      value.update(to_json(summary));
-      row[std::string(metric.name)] = std::move(value);
-    }
-    if (row.size() > 1) json["by_set_size"].push_back(std::move(row));
-  }
-  const ConditionalCheck check = check_conditional(heads);
-  json["conditional"] = {{"cells", check.cells},
-                         {"chernoff_below_measured", check.below},
-                         {"gaussian_precision_within_0.05", check.near}};
-  const RegimeCorrelations regime = regime_correlations(heads);
-  json["half_size"] = {{"measured_with_predicted", to_json(regime.predicted)},
-                       {"measured_with_critical", to_json(regime.critical)}};
-  return json;
-}
-
 std::string heading(const PopulationOptions& population, const SimulationOptions& options) {
   std::string fixed;
   for (const std::string_view parameter : population.fixed) {
@@ -211,15 +93,15 @@ std::string heading(const PopulationOptions& population, const SimulationOptions
 }
 
 std::string sensitivity_row(const ViolationAmount& violation, std::string_view told,
-                            std::span<const SimulatedHead> heads) {
+                            std::span<const HeadTheory> heads) {
   std::string row =
       fmt::format("| {} | {} | {} |", name(violation.violation),
                   violation.violation == Violation::none ? std::string("-")
                                                          : fmt::format("{}", violation.amount),
                   told);
   CoverageSummary f;
-  for (const NamedMetric& metric : kMetrics) {
-    f = summarize_coverage(coverage_cells(heads, metric.metric));
+  for (const auto& metric : kMetricNames) {
+    f = summarize_coverage(coverage_cells(heads, metric.kind));
     row += fmt::format(" {:.3f} | {:.3f} |", f.coverage.mean, f.centre_error.mean);
   }
   const ConditionalCheck check = check_conditional(heads);
@@ -260,8 +142,8 @@ std::string simulation_json(const PopulationOptions& population, const Simulatio
                {"seed", options.envelope.seed},
                {"violation", name(population.violation.violation)},
                {"amount", population.violation.amount}};
-  json["unaware"] = heads_json(simulated.unaware, options.set_sizes);
-  if (!simulated.aware.empty()) json["aware"] = heads_json(simulated.aware, options.set_sizes);
+  json["unaware"] = coverage_json(simulated.unaware, options.set_sizes);
+  if (!simulated.aware.empty()) json["aware"] = coverage_json(simulated.aware, options.set_sizes);
   return json.dump() + "\n";
 }
 

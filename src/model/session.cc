@@ -48,12 +48,15 @@ double ModelSession::product_rate(const EnginePlan& plan) {
   return 2.0 * static_cast<double>(plan.block_rows * outputs * inputs * workers) / best_seconds;
 }
 
+int kept_queries(QuerySelection queries, int length) {
+  const int block = static_cast<int>(kQueryBlock);
+  return length - queries.first_query(length) / block * block;
+}
+
 int kept_queries(std::span<AttentionObserver* const> observers, int length) {
   int kept = 0;
   for (const AttentionObserver* observer : observers) {
-    const int first = observer->queries().first_query(length);
-    const int block = static_cast<int>(kQueryBlock);
-    kept = std::max(kept, length - first / block * block);
+    kept = std::max(kept, kept_queries(observer->queries(), length));
   }
   return kept;
 }

@@ -45,7 +45,9 @@ class ModelSession {
   ComputeType compute_;
 };
 
-/// Attention rows that the observers see of a lane of `length` tokens, whole query blocks counted.
+/// Attention rows that are kept for these queries of a lane of `length` tokens: whole query blocks.
+int kept_queries(QuerySelection queries, int length);
+/// The same for all that the observers see.
 int kept_queries(std::span<AttentionObserver* const> observers, int length);
 
 }  // namespace toplens

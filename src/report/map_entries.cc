@@ -19,17 +19,17 @@ struct HeadQuantity {
   MapScale scale = MapScale::sequential;
 };
 
-constexpr std::array<HeadQuantity, 22> kHeadQuantities = {{
-    {"regime", "Regime", "Regime", MapScale::categorical},
+constexpr std::array<HeadQuantity, 21> kHeadQuantities = {{
+    {"regime_name", "Regime", "Regime", MapScale::categorical},
     {"sink_mass", "Signature", "Sink mass"},
     {"selectivity", "Signature", "Selectivity"},
     {"effective_number", "Signature", "Effective number of tokens"},
     {"output_ratio", "Signature", "Output ratio"},
     {"attention_distance", "Signature", "Attention distance"},
     {"separability", "Signature", "Separability without the sink"},
-    {"entropy", "Signature", "Entropy (nats)"},
-    {"previous_token_score", "Signature", "Previous-token score"},
-    {"induction_score", "Signature", "Induction score"},
+    {"entropy", "Others' measures", "Entropy (nats)"},
+    {"previous_token_score", "Others' measures", "Previous-token score"},
+    {"induction_score", "Others' measures", "Induction score"},
     {"sink_similarity", "Assumptions", "Sink similarity", MapScale::diverging},
     {"sink_norm_ratio", "Assumptions", "Norm of the sink over c"},
     {"norm_spread", "Assumptions", "Spread of the norms"},
@@ -39,14 +39,9 @@ constexpr std::array<HeadQuantity, 22> kHeadQuantities = {{
     {"profile_mae", "Assumptions", "Fit error, attention profile (MAE, nats)"},
     {"critical_size", "Theory", "N_crit (tokens)"},
     {"measured_half_size", "Theory", "Measured N at which F < 0.5"},
-    {"coverage", "Theory", "Coverage of the envelope"},
-    {"centre_error", "Theory", "Error of the predicted curve"},
-    {"nll_increase", "Interventions", "NLL increase when this head is cut (relative)",
-     MapScale::diverging},
+    {"coverage_f_score", "Theory", "Coverage of the envelope (F)"},
+    {"centre_error_f_score", "Theory", "Error of the predicted F"},
 }};
-
-constexpr std::array<std::string_view, 5> kRegimes = {"Retriever", "Mixer", "Reset", "Unclassified",
-                                                      "Undefined"};
 
 std::string best_text(const ReportRun& run, const std::vector<double>& values) {
   std::size_t best = values.size(), defined = 0;
@@ -67,7 +62,7 @@ std::string best_text(const ReportRun& run, const std::vector<double>& values) {
 
 std::string regime_counts(const std::vector<std::string>& labels) {
   std::vector<std::string> parts;
-  for (const std::string_view regime : kRegimes) {
+  for (const std::string_view regime : regime_names()) {
     const auto count = static_cast<std::size_t>(std::count(labels.begin(), labels.end(), regime));
     if (count == 0) continue;
     const bool is_noun = regime == "Retriever" || regime == "Mixer" || regime == "Reset";
@@ -101,9 +96,30 @@ void add_measured(std::vector<MapEntry>& entries, const ReportRun& run) {
   }
 }
 
-}  // namespace
+/// One entry for each scan of the heads: ranking/rule/set size/context length.
+void add_scans(std::vector<MapEntry>& entries, const ReportRun& run) {
+  if (!run.results.interventions) return;
+  const Dataset& dataset = *run.results.interventions;
+  const std::size_t heads = run.results.num_heads();
+  if (!dataset.has_variable("scan_relative_change") || !dataset.has_dimension("head_index")) return;
+  const auto labels = dataset.labels<std::string>("scan");
+  const auto changes = dataset.values<double>("scan_relative_change");
+  if (changes.size() != labels.size() * heads) return;
+  for (std::size_t scan = 0; scan < labels.size(); ++scan) {
+    MapEntry entry;
+    entry.quantity = labels.size() == 1 ? "nll_increase" : "nll_increase " + labels[scan];
+    entry.group = "Interventions";
+    entry.label = fmt::format("NLL increase, this head cut ({})", labels[scan]);
+    entry.scale = MapScale::diverging;
+    const std::span<const double> values = changes.subspan(scan * heads, heads);
+    entry.values.assign(values.begin(), values.end());
+    entry.finding = fmt::format("Relative NLL increase where this head alone is cut ({}): {}",
+                                labels[scan], best_text(run, entry.values));
+    entries.push_back(std::move(entry));
+  }
+}
 
-std::span<const std::string_view> regime_names() { return kRegimes; }
+}  // namespace
 
 std::vector<MapEntry> map_entries(const ReportRun& run) {
   std::vector<MapEntry> entries;
@@ -115,7 +131,7 @@ std::vector<MapEntry> map_entries(const ReportRun& run) {
     entry.label = row.label;
     entry.scale = row.scale;
     if (row.scale == MapScale::categorical) {
-      const auto labels = head_texts(run.results, row.variable);
+      const auto labels = head_regimes(run.results);
       if (!labels) continue;
       entry.labels = *labels;
       entry.finding = fmt::format("Regimes: {}", regime_counts(entry.labels));
@@ -127,6 +143,7 @@ std::vector<MapEntry> map_entries(const ReportRun& run) {
     }
     entries.push_back(std::move(entry));
   }
+  add_scans(entries, run);
   return entries;
 }
 
@@ -134,9 +151,13 @@ std::vector<std::string> absent_quantities(const ReportRun& run) {
   std::vector<std::string> absent;
   for (const HeadQuantity& row : kHeadQuantities) {
     const bool there = row.scale == MapScale::categorical
-                           ? head_texts(run.results, row.variable).has_value()
+                           ? head_regimes(run.results).has_value()
                            : head_numbers(run.results, row.variable).has_value();
     if (!there) absent.emplace_back(row.label);
+  }
+  if (!run.results.interventions ||
+      !run.results.interventions->has_variable("scan_relative_change")) {
+    absent.emplace_back("NLL increase when scanned (interventions.nc of intervene --scan heads)");
   }
   return absent;
 }

@@ -31,7 +31,4 @@ std::vector<MapEntry> map_entries(const ReportRun& run);
 /// The quantities that a run may have and this one has not, with the reason.
 std::vector<std::string> absent_quantities(const ReportRun& run);
 
-/// Regimes in their order, of theory.md 8.
-std::span<const std::string_view> regime_names();
-
 }  // namespace toplens

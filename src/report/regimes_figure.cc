@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "report/figure.h"
-#include "report/map_entries.h"
 #include "report/words.h"
 
 namespace toplens {
@@ -26,8 +25,8 @@ std::string where(const std::vector<std::string>& labels, std::string_view regim
 }  // namespace
 
 FigureOrReason regimes_figure(const ReportRun& run) {
-  const auto labels = head_texts(run.results, "regime");
-  if (!labels) return why_absent(run.results, "regime");
+  const auto labels = head_regimes(run.results);
+  if (!labels) return why_absent(run.results, "regime_name");
   const std::size_t heads = run.results.query_heads;
   PageJson layer = PageJson::array(), regime = PageJson::array(), order = PageJson::array();
   std::vector<double> counts;

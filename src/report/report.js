@@ -122,9 +122,9 @@
   const layout = (meta, width) => {
     const values = { width, width_inside: width - 8 };
     if (meta.panels) {
-      const { count, least, margin } = meta.panels;
+      const { count, least, margin, gap } = meta.panels;
       values.columns = Math.max(1, Math.min(count, Math.floor(width / least)));
-      values.panel = Math.floor(width / values.columns) - margin;
+      values.panel = Math.floor((width - margin - gap * (values.columns - 1)) / values.columns);
     }
     if (meta.cell) {
       values.text_cells = Math.floor((width - 8) / meta.cell);

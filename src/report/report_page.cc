@@ -124,7 +124,8 @@ ReportOutcome write_report(const std::vector<std::filesystem::path>& run_directo
   for (const std::filesystem::path& directory : run_directories) {
     const ReportRun run = read_report_run(directory);
     runs.push_back(run_json(run, outcome.left_out));
-    title += (title.empty() ? "" : " / ") + runs.back()["title"].get<std::string>();
+    if (!title.empty()) title += " / ";
+    title += runs.back()["title"].get<std::string>();
   }
   const std::string html =
       fill(fill(page_shell(), "@REPORT_DATA@", to_script_json({{"runs", std::move(runs)}})),

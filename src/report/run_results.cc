@@ -1,6 +1,7 @@
 #include "report/run_results.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <type_traits>
 
@@ -59,6 +60,23 @@ std::optional<std::vector<double>> as_numbers(const ArrayValues& values) {
       values);
 }
 
+/// Of an array by layer and head, or by ranking too.
+template <typename T>
+std::optional<std::vector<T>> by_head(const RunResults& results, const LabelledArray& array,
+                                      const std::vector<T>& values) {
+  if (array.dimensions == std::vector<std::string>{"layer", "head"}) return values;
+  if (array.dimensions != std::vector<std::string>{"layer", "head", "ranking"}) return std::nullopt;
+  const auto rankings = results.heads->labels<std::string>("ranking");
+  const auto found = std::find(rankings.begin(), rankings.end(), shown_ranking(results));
+  if (found == rankings.end()) return std::nullopt;
+  std::vector<T> picked;
+  for (auto at = static_cast<std::size_t>(found - rankings.begin()); at < values.size();
+       at += rankings.size()) {
+    picked.push_back(values[at]);
+  }
+  return picked;
+}
+
 }  // namespace
 
 std::string RunResults::name() const {
@@ -115,16 +133,45 @@ RunResults read_run_results(const fs::path& directory) {
 std::optional<std::vector<double>> head_numbers(const RunResults& results,
                                                 std::string_view variable) {
   const LabelledArray* array = find(results.heads, variable);
-  if (array == nullptr || size(array->values) != results.num_heads()) return std::nullopt;
-  return as_numbers(array->values);
+  if (array == nullptr) return std::nullopt;
+  const auto values = as_numbers(array->values);
+  return values ? by_head(results, *array, *values) : std::nullopt;
 }
 
 std::optional<std::vector<std::string>> head_texts(const RunResults& results,
                                                    std::string_view variable) {
   const LabelledArray* array = find(results.heads, variable);
-  if (array == nullptr || size(array->values) != results.num_heads()) return std::nullopt;
+  if (array == nullptr) return std::nullopt;
   const auto* texts = std::get_if<std::vector<std::string>>(&array->values);
-  return texts == nullptr ? std::nullopt : std::optional(*texts);
+  return texts != nullptr ? by_head(results, *array, *texts) : std::nullopt;
+}
+
+std::string shown_ranking(const RunResults& results) {
+  if (!results.heads || !results.heads->has_dimension("ranking")) return "attention";
+  const auto rankings = results.heads->labels<std::string>("ranking");
+  const bool has_attention =
+      std::find(rankings.begin(), rankings.end(), "attention") != rankings.end();
+  return has_attention || rankings.empty() ? "attention" : rankings.front();
+}
+
+std::span<const std::string_view> regime_names() {
+  static constexpr std::array<std::string_view, 5> kNames = {"Retriever", "Mixer", "Reset",
+                                                             "Unclassified", "Undefined"};
+  return kNames;
+}
+
+std::optional<std::vector<std::string>> head_regimes(const RunResults& results) {
+  std::optional<std::vector<std::string>> names = head_texts(results, "regime_name");
+  if (!names) return std::nullopt;
+  for (std::string& name : *names) {
+    const auto known =
+        std::find_if(regime_names().begin(), regime_names().end(), [&](std::string_view regime) {
+          return regime.substr(1) ==
+                 std::string_view(name).substr(std::min<std::size_t>(1, name.size()));
+        });
+    name = known == regime_names().end() ? "Undefined" : std::string(*known);
+  }
+  return names;
 }
 
 std::optional<std::vector<double>> size_numbers(const RunResults& results,

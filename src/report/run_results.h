@@ -37,12 +37,20 @@ struct RunResults {
 RunResults read_run_results(const std::filesystem::path& directory);
 
 /// Figures of heads.nc by layer and head as numbers, layer-major: of a floating-point or integer
-/// variable. Nothing where the file or variable is absent or not by layer and head alone.
+/// variable. Of one that is by ranking too, those of shown_ranking(). Nothing where the file or
+/// variable is absent or of other dimensions.
 std::optional<std::vector<double>> head_numbers(const RunResults& results,
                                                 std::string_view variable);
 /// The same for texts.
 std::optional<std::vector<std::string>> head_texts(const RunResults& results,
                                                    std::string_view variable);
+/// The ranking that heads.nc is read by: attention, or the first where it lacks that.
+std::string shown_ranking(const RunResults& results);
+/// Regimes of theory.md 8 in their order.
+std::span<const std::string_view> regime_names();
+/// The heads' regimes, by these names.
+std::optional<std::vector<std::string>> head_regimes(const RunResults& results);
+
 /// Figures of heads.nc by layer, head, ranking and set size: one ranking, at `set_sizes` (NaN where
 /// the file lacks a size), [head, size].
 std::optional<std::vector<double>> size_numbers(const RunResults& results,

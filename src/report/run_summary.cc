@@ -26,21 +26,15 @@ std::string file_name(const std::string& path) {
   return (std::filesystem::path(path) / "").parent_path().filename().string();
 }
 
-std::string list_of(const nlohmann::ordered_json& run, const std::string& pointer) {
+std::string list_of(const nlohmann::ordered_json& run, const std::string& pointer,
+                    std::string_view separator = ", ") {
   const nlohmann::ordered_json::json_pointer at(pointer);
   if (!run.contains(at) || !run.at(at).is_array()) return "not recorded";
-  std::string text;
+  std::vector<std::string> items;
   for (const auto& item : run.at(at)) {
-    text += (text.empty() ? "" : ", ") + (item.is_string() ? item.get<std::string>() : item.dump());
+    items.push_back(item.is_string() ? item.get<std::string>() : item.dump());
   }
-  return text;
-}
-
-std::string command_line(const nlohmann::ordered_json& run) {
-  std::string text = list_of(run, "/command_line");
-  for (std::size_t at = 0; (at = text.find(", ", at)) != std::string::npos;)
-    text.replace(at, 2, " ");
-  return text;
+  return fmt::format("{}", fmt::join(items, separator));
 }
 
 void add_headlines(std::vector<RunSummary::Item>& headlines, const ReportRun& run) {
@@ -56,8 +50,7 @@ void add_headlines(std::vector<RunSummary::Item>& headlines, const ReportRun& ru
       for (std::size_t head = 0; head < run.results.num_heads(); ++head) {
         random.push_back(curves.f_score().control[head * curves.sizes() + size]);
       }
-      headlines.push_back(
-          {fmt::format("the same at random (median)"), number_text(median_of(random))});
+      headlines.push_back({"the same at random (median)", number_text(median_of(random))});
     }
     std::vector<double> half;
     for (std::size_t head = 0; head < run.results.num_heads(); ++head) {
@@ -74,8 +67,8 @@ void add_headlines(std::vector<RunSummary::Item>& headlines, const ReportRun& ru
   };
   median("sink_mass", "sink mass, median head");
   median("sink_similarity", "sink similarity, median head");
-  median("coverage", "coverage of the envelope, median head");
-  median("centre_error", "error of the predicted curve, median head");
+  median("coverage_f_score", "coverage of the envelope (F), median head");
+  median("centre_error_f_score", "error of the predicted F, median head");
 }
 
 }  // namespace
@@ -112,7 +105,7 @@ RunSummary summarise_run(const ReportRun& run) {
                                   count_text(run.curves->documents, "document"))
                     : std::string("no measured geometry")},
       {"Made by", fmt::format("toplens {}, started {}; {}", recorded(json, "/toplens/version"),
-                              recorded(json, "/started"), command_line(json))},
+                              recorded(json, "/started"), list_of(json, "/command_line", " "))},
   };
   add_headlines(summary.headlines, run);
   summary.warnings = run_warnings(run);

@@ -58,7 +58,7 @@ FigureOrReason sink_figure(const ReportRun& run) {
   const HeadCurves& curves = *run.curves;
   const std::size_t heads = run.results.num_heads();
   const std::size_t sizes = curves.sizes();
-  const auto selected_counts =
+  const auto selected_shares =
       size_numbers(run.results, "residual_sinks_selected", curves.ranking, curves.set_sizes);
   const std::vector<double>& recall = curves.metrics[kRecallMetric].measured.mean;
   PageJson layer = PageJson::array(), head = PageJson::array(), kind = PageJson::array();
@@ -68,11 +68,9 @@ FigureOrReason sink_figure(const ReportRun& run) {
     Points selected, unselected, all;
     for (std::size_t i = 0; i < heads; ++i) {
       const double r = recall[i * sizes + size];
-      const double share = selected_counts ? (*selected_counts)[i * sizes + size] /
-                                                 static_cast<double>(curves.documents)
-                                           : std::nan("");
+      const double share = selected_shares ? (*selected_shares)[i * sizes + size] : std::nan("");
       const bool is_selected = share >= kSelectedShare;
-      kind.push_back(!selected_counts ? "not known"
+      kind.push_back(!selected_shares ? "not known"
                      : is_selected    ? "in 90% or more of the documents"
                                       : "in fewer");
       x.push_back((*similarity)[i]);
@@ -87,7 +85,7 @@ FigureOrReason sink_figure(const ReportRun& run) {
     findings.push_back(finding_of(selected, all, curves.set_sizes[size], run.results.seed));
     notes.push_back(
         fmt::format("Spearman's rho: sink selected {}; all heads {}.",
-                    selected_counts ? correlation_text(selected, run.results.seed) : "not known",
+                    selected_shares ? correlation_text(selected, run.results.seed) : "not known",
                     correlation_text(all, run.results.seed)));
   }
   for (std::size_t i = 0; i < heads; ++i) {
@@ -98,7 +96,7 @@ FigureOrReason sink_figure(const ReportRun& run) {
   figure.finding = keyed_texts(PageKey::set_size, findings);
   figure.note = keyed_texts(PageKey::set_size, notes);
   figure.alt = "Scatter plot of all heads: recall at the chosen N against the sink's similarity";
-  figure.values = {{"groups", selected_counts
+  figure.values = {{"groups", selected_shares
                                   ? PageJson{"in 90% or more of the documents", "in fewer"}
                                   : PageJson{"not known"}}};
   PageTable table(PageKey::set_size, heads);

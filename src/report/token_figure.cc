@@ -23,7 +23,7 @@ struct ShownToken {
 /// Signs that every font has for what would break the line or show nothing.
 std::int32_t visible(std::int32_t code) {
   if (code == '\n' || code == 0x2028 || code == 0x2029) return 0xb6;  // pilcrow
-  if (code == '\t') return 0xbb;                                     // guillemet
+  if (code == '\t') return 0xbb;                                      // guillemet
   const bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
   const bool turns_direction = code >= 0x202a && code <= 0x202e;
   return control || turns_direction ? 0xb7 : code;  // middle dot

@@ -150,6 +150,30 @@ const LabelledArray& Dataset::variable(std::string_view name) const {
   return get(variables_, name, "variable");
 }
 
+Dataset without_unused_dimensions(const Dataset& dataset) {
+  Dataset rest;
+  for (const Dimension& dimension : dataset.dimensions()) {
+    const auto has_it = [&](const LabelledArray& variable) {
+      const auto& names = variable.dimensions;
+      return std::find(names.begin(), names.end(), dimension.name) != names.end();
+    };
+    const auto& variables = dataset.variables();
+    if (std::any_of(variables.begin(), variables.end(), has_it)) {
+      rest.add_dimension(dimension.name, dimension.size);
+    }
+  }
+  for (const LabelledArray& array : dataset.coordinates()) {
+    if (rest.has_dimension(array.name)) {
+      rest.add_coordinate(array.name, array.values, array.attributes);
+    }
+  }
+  for (const LabelledArray& array : dataset.variables()) {
+    rest.add_variable(array.name, array.dimensions, array.values, array.attributes);
+  }
+  rest.attributes() = dataset.attributes();
+  return rest;
+}
+
 Dataset concatenate_documents(std::span<const Dataset> parts, std::span<const std::string> names) {
   assert(!parts.empty() && parts.size() == names.size());
   std::vector<LabelledArray> coordinates = parts[0].coordinates();

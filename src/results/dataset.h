@@ -96,6 +96,9 @@ class Dataset {
   Attributes attributes_;
 };
 
+/// The dataset without the dimensions, and their coordinates, that no variable has.
+Dataset without_unused_dimensions(const Dataset& dataset);
+
 /// The parts one after the other along their leading dimension `document`; whatever does not depend
 /// on it must be the same in all of them. `names` says for messages where each part came from.
 /// Throws Error naming the part and the first thing that differs. At least one part.

@@ -379,13 +379,18 @@ void add_rows(Dataset& dataset, const std::vector<std::string>& dimensions, cons
 
 }  // namespace
 
-Dataset make_fits_dataset(std::span<const HeadFit> fits, const RecordedShape& shape) {
-  assert(fits.size() == shape.layers * shape.heads);
+Dataset make_heads_dataset(std::size_t layers, std::size_t heads) {
   Dataset dataset;
-  dataset.add_coordinate("layer", count_from_zero(shape.layers),
+  dataset.add_coordinate("layer", count_from_zero(layers),
                          {{"long_name", "layer, counted from 0"}});
-  dataset.add_coordinate("head", count_from_zero(shape.heads),
+  dataset.add_coordinate("head", count_from_zero(heads),
                          {{"long_name", "query head, counted from 0"}});
+  return dataset;
+}
+
+void add_fit_variables(Dataset& dataset, std::span<const HeadFit> fits,
+                       const RecordedShape& shape) {
+  assert(fits.size() == shape.layers * shape.heads);
   std::vector<const HeadFit*> heads;
   for (const HeadFit& fit : fits) heads.push_back(&fit);
   const std::vector<std::string> by_head = {"layer", "head"};
@@ -398,7 +403,7 @@ Dataset make_fits_dataset(std::span<const HeadFit> fits, const RecordedShape& sh
   }
 
   const AssumptionLayout& layout = shape.layout;
-  if (layout.rankings.empty() || layout.set_sizes.empty()) return dataset;
+  if (layout.rankings.empty() || layout.set_sizes.empty()) return;
   std::vector<std::string> rankings;
   for (const Ranking ranking : layout.rankings) rankings.emplace_back(name(ranking));
   dataset.add_coordinate("ranking", std::move(rankings),
@@ -422,7 +427,6 @@ Dataset make_fits_dataset(std::span<const HeadFit> fits, const RecordedShape& sh
     dataset.add_variable(std::string(row.name), by_size, std::move(values),
                          describe("1", row.long_name));
   }
-  return dataset;
 }
 
 void add_fit_columns(HeadTable& table, std::span<const HeadFit> fits) {

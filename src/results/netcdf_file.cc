@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <functional>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -16,12 +18,14 @@
 
 #include "base/narrow.h"
 #include "io/atomic_file.h"
+#include "io/mapped_file.h"
 #include "results/digest.h"
 
 namespace toplens {
 namespace {
 
 constexpr std::size_t kCompressFromBytes = 64 * 1024;
+constexpr std::size_t kMostChunkElements = std::size_t{1} << 20;
 // Deflate cannot expand more than this, so a header that promises more is damaged.
 constexpr std::uint64_t kLargestExpansion = 1100;
 constexpr std::uint64_t kSmallFileBytes = 1 << 20;
@@ -93,12 +97,31 @@ void put_attributes(int file, int variable, const Attributes& attributes, const 
   }
 }
 
+// One layer is read at a time (NetcdfReader::read with a slice), so a chunk holds one.
+std::vector<std::size_t> chunk_of(const LabelledArray& array, std::vector<std::size_t> chunk) {
+  for (std::size_t i = 0; i < chunk.size(); ++i) {
+    if (array.dimensions[i] == "layer") chunk[i] = 1;
+  }
+  // Whatever is still too large is cut along its longest dimension.
+  const auto elements = [&] {
+    return std::accumulate(chunk.begin(), chunk.end(), std::size_t{1}, std::multiplies<>());
+  };
+  while (elements() > kMostChunkElements) {
+    std::size_t& longest = *std::max_element(chunk.begin(), chunk.end());
+    longest = (longest + 1) / 2;
+  }
+  return chunk;
+}
+
 int define_array(int file, const LabelledArray& array, bool is_coordinate, const Where& where) {
   std::vector<int> dimensions;
+  std::vector<std::size_t> dimension_sizes;
   for (const std::string& name : array.dimensions) {
     int id = 0;
     check(nc_inq_dimid(file, name.c_str(), &id), where, "find dimension '" + name + "' of");
     dimensions.push_back(id);
+    check(nc_inq_dimlen(file, id, &dimension_sizes.emplace_back()), where,
+          "measure a dimension of");
   }
   return std::visit(
       [&](const auto& values) {
@@ -113,8 +136,11 @@ int define_array(int file, const LabelledArray& array, bool is_coordinate, const
             check(nc_def_var_fill(file, id, NC_FILL, &nan), where, "set the fill value of");
         }
         if constexpr (!std::is_same_v<T, std::string>) {
-          if (!dimensions.empty() && values.size() * sizeof(T) >= kCompressFromBytes)
+          if (!dimensions.empty() && values.size() * sizeof(T) >= kCompressFromBytes) {
+            const std::vector<std::size_t> chunk = chunk_of(array, dimension_sizes);
+            check(nc_def_var_chunking(file, id, NC_CHUNKED, chunk.data()), where, "cut");
             check(nc_def_var_deflate(file, id, 1, 1, 1), where, "compress");
+          }
         }
         put_attributes(file, id, array.attributes, where);
         return id;
@@ -144,18 +170,20 @@ std::string trailer(std::string_view contents) {
   return fmt::format("\ntoplens-sha256 {}\n", sha256(contents));
 }
 
-// The contents without their trailer.
-void check_trailer(const std::string& name, std::string& contents) {
+void check_trailer(const MappedFile& file) {
   static const std::size_t kLength = trailer("").size();
-  if (contents.compare(0, kHdf5Magic.size(), kHdf5Magic) != 0)
+  const std::string name = file.path().string();
+  const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()),
+                               file.bytes().size());
+  if (bytes.substr(0, kHdf5Magic.size()) != kHdf5Magic)
     throw Error(fmt::format("{}: is no netCDF-4 file", name));
-  if (contents.size() >= kLength) {
-    const std::string found = contents.substr(contents.size() - kLength);
-    contents.resize(contents.size() - kLength);
-    if (found == trailer(contents)) return;
+  const std::string_view contents = bytes.substr(0, bytes.size() - std::min(bytes.size(), kLength));
+  const bool intact = bytes.size() >= kLength && bytes.substr(contents.size()) == trailer(contents);
+  file.check_intact();
+  if (!intact) {
+    throw Error(
+        fmt::format("{}: is truncated or damaged: its checksum is absent or does not match", name));
   }
-  throw Error(
-      fmt::format("{}: is truncated or damaged: its checksum is absent or does not match", name));
 }
 
 // The file's bytes are made in memory: then a full disk is met by plain write() calls with the
@@ -229,35 +257,44 @@ Attributes get_attributes(int file, int variable, int count, const Where& where)
   return attributes;
 }
 
+// The elements of a variable to read: [first, first + counts) along each dimension.
+struct Block {
+  std::vector<std::size_t> first, counts;
+  std::size_t elements = 1;
+};
+
 template <typename T>
-ArrayValues get_values(int file, int variable, std::size_t count, const Where& where) {
+ArrayValues get_values(int file, int variable, const Block& block, const Where& where) {
   if constexpr (std::is_same_v<T, std::string>) {
-    std::vector<char*> pointers(count, nullptr);
-    check(nc_get_var_string(file, variable, pointers.data()), where, "read");
+    std::vector<char*> pointers(block.elements, nullptr);
+    check(nc_get_vara_string(file, variable, block.first.data(), block.counts.data(),
+                             pointers.data()),
+          where, "read");
     std::vector<std::string> values;
     for (const char* text : pointers) values.emplace_back(text == nullptr ? "" : text);
-    nc_free_string(count, pointers.data());
+    nc_free_string(block.elements, pointers.data());
     return values;
   } else {
-    std::vector<T> values(count);
-    check(nc_get_var(file, variable, values.data()), where, "read");
+    std::vector<T> values(block.elements);
+    check(nc_get_vara(file, variable, block.first.data(), block.counts.data(), values.data()),
+          where, "read");
     return values;
   }
 }
 
-ArrayValues get_values(int file, int variable, nc_type type, std::size_t count,
+ArrayValues get_values(int file, int variable, nc_type type, const Block& block,
                        const Where& where) {
   switch (type) {
     case NC_FLOAT:
-      return get_values<float>(file, variable, count, where);
+      return get_values<float>(file, variable, block, where);
     case NC_DOUBLE:
-      return get_values<double>(file, variable, count, where);
+      return get_values<double>(file, variable, block, where);
     case NC_INT:
-      return get_values<std::int32_t>(file, variable, count, where);
+      return get_values<std::int32_t>(file, variable, block, where);
     case NC_INT64:
-      return get_values<std::int64_t>(file, variable, count, where);
+      return get_values<std::int64_t>(file, variable, block, where);
     case NC_STRING:
-      return get_values<std::string>(file, variable, count, where);
+      return get_values<std::string>(file, variable, block, where);
     default:
       throw Error(fmt::format(
           "{}: variable '{}' has netCDF type {}, expected float, double, int, int64 or string",
@@ -265,94 +302,137 @@ ArrayValues get_values(int file, int variable, nc_type type, std::size_t count,
   }
 }
 
-class Decoder {
- public:
-  Decoder(const std::string& name, std::string& contents)
-      : name_(name), limit_(contents.size() * kLargestExpansion + kSmallFileBytes) {
-    int id = -1;
-    check(nc_open_mem(name.c_str(), NC_NOWRITE, contents.size(), contents.data(), &id), {name, ""},
-          "open the netCDF file");
-    file_.emplace(id);
-  }
-
-  Dataset read(const std::vector<std::string>& only) {
-    const Where where{name_, ""};
-    int dimensions = 0;
-    int variables = 0;
-    int attributes = 0;
-    check(nc_inq(id(), &dimensions, &variables, &attributes, nullptr), where,
-          "read the netCDF file");
-    Dataset dataset;
-    for (int i = 0; i < dimensions; ++i) {
-      std::array<char, NC_MAX_NAME + 1> dimension{};
-      std::size_t length = 0;
-      check(nc_inq_dim(id(), i, dimension.data(), &length), where, "read a dimension of");
-      dataset.add_dimension(dimension.data(), length);
-    }
-    for (int i = 0; i < variables; ++i) read_array(i, dataset, only);
-    for (const std::string& name : only) {
-      if (!dataset.has_variable(name))
-        throw Error(fmt::format("{}: has no variable '{}'", name_, name));
-    }
-    dataset.attributes() = get_attributes(id(), NC_GLOBAL, attributes, where);
-    return dataset;
-  }
-
- private:
-  int id() const { return file_->id(); }
-
-  void read_array(int variable, Dataset& dataset, const std::vector<std::string>& only) {
-    std::array<char, NC_MAX_NAME + 1> name{};
-    std::array<int, NC_MAX_VAR_DIMS> dimension_ids{};
-    nc_type type = 0;
-    int rank = 0;
-    int attributes = 0;
-    check(nc_inq_var(id(), variable, name.data(), &type, &rank, dimension_ids.data(), &attributes),
-          {name_, ""}, "read a variable of");
-    const Where where{name_, name.data()};
-    std::vector<std::string> dimensions;
-    std::uint64_t count = 1;
-    bool fits = true;
-    for (int k = 0; k < rank; ++k) {
-      const Dimension& dimension =
-          dataset.dimensions().at(static_cast<std::size_t>(dimension_ids[k]));
-      dimensions.push_back(dimension.name);
-      fits = fits && checked_multiply(count, dimension.size, count);
-    }
-    const bool is_coordinate = rank == 1 && dimensions[0] == where.variable;
-    if (!is_coordinate && !only.empty() &&
-        std::find(only.begin(), only.end(), where.variable) == only.end()) {
-      return;
-    }
-    if (!fits || count > limit_) {
-      throw Error(fmt::format("{}: variable '{}' is larger than the file can hold: damaged", name_,
-                              where.variable));
-    }
-    ArrayValues values = get_values(id(), variable, type, count, where);
-    Attributes found = get_attributes(id(), variable, attributes, where);
-    if (is_coordinate) {
-      dataset.add_coordinate(where.variable, std::move(values), std::move(found));
-    } else {
-      dataset.add_variable(where.variable, std::move(dimensions), std::move(values),
-                           std::move(found));
-    }
-  }
-
-  std::string name_;
-  std::uint64_t limit_;
-  std::optional<OpenNetcdf> file_;
-};
-
 }  // namespace
 
 void write_netcdf(const std::filesystem::path& path, const Dataset& dataset) {
   write_file_atomically(path, std::string_view(encode(path.string(), dataset)));
 }
 
+struct NetcdfReader::State {
+  std::string name;
+  std::uint64_t most_elements = 0;
+  std::optional<OpenNetcdf> file;
+
+  int id() const { return file->id(); }
+  void read_array(int variable, Dataset& dataset, const std::vector<std::string>& only,
+                  const std::optional<DimensionSlice>& slice) const;
+};
+
+NetcdfReader::NetcdfReader(const std::filesystem::path& path) : state_(std::make_unique<State>()) {
+  state_->name = path.string();
+  {
+    const MappedFile file(path);
+    check_trailer(file);
+    state_->most_elements = file.bytes().size() * kLargestExpansion + kSmallFileBytes;
+  }
+  int id = -1;
+  check(nc_open(std::filesystem::absolute(path).c_str(), NC_NOWRITE, &id), {state_->name, ""},
+        "open the netCDF file");
+  state_->file.emplace(id);
+}
+NetcdfReader::~NetcdfReader() = default;
+NetcdfReader::NetcdfReader(NetcdfReader&&) noexcept = default;
+
+Attributes NetcdfReader::attributes() const {
+  const Where where{state_->name, ""};
+  int count = 0;
+  check(nc_inq_natts(state_->id(), &count), where, "read the netCDF file");
+  return get_attributes(state_->id(), NC_GLOBAL, count, where);
+}
+
+bool NetcdfReader::has_variable(const std::string& name) const {
+  int unused = 0;
+  return nc_inq_varid(state_->id(), name.c_str(), &unused) == NC_NOERR;
+}
+
+std::size_t NetcdfReader::dimension_size(const std::string& name) const {
+  const Where where{state_->name, ""};
+  int dimension = 0;
+  std::size_t length = 0;
+  check(nc_inq_dimid(state_->id(), name.c_str(), &dimension), where,
+        "find dimension '" + name + "' of");
+  check(nc_inq_dimlen(state_->id(), dimension, &length), where, "read a dimension of");
+  return length;
+}
+
+Dataset NetcdfReader::read(const std::vector<std::string>& only,
+                           const std::optional<DimensionSlice>& slice) const {
+  const Where where{state_->name, ""};
+  const int id = state_->id();
+  int dimensions = 0;
+  int variables = 0;
+  check(nc_inq(id, &dimensions, &variables, nullptr, nullptr), where, "read the netCDF file");
+  Dataset dataset;
+  for (int i = 0; i < dimensions; ++i) {
+    std::array<char, NC_MAX_NAME + 1> dimension{};
+    std::size_t length = 0;
+    check(nc_inq_dim(id, i, dimension.data(), &length), where, "read a dimension of");
+    if (slice && slice->dimension == dimension.data()) {
+      if (slice->first >= length || slice->count > length - slice->first) {
+        throw Error(fmt::format("{}: dimension '{}' is {}, not at least {}", state_->name,
+                                slice->dimension, length, slice->first + slice->count));
+      }
+      length = slice->count;
+    }
+    dataset.add_dimension(dimension.data(), length);
+  }
+  if (slice && !dataset.has_dimension(slice->dimension))
+    throw Error(fmt::format("{}: has no dimension '{}'", state_->name, slice->dimension));
+  for (int i = 0; i < variables; ++i) state_->read_array(i, dataset, only, slice);
+  for (const std::string& name : only) {
+    if (!dataset.has_variable(name))
+      throw Error(fmt::format("{}: has no variable '{}'", state_->name, name));
+  }
+  dataset.attributes() = this->attributes();
+  return dataset;
+}
+
+void NetcdfReader::State::read_array(int variable, Dataset& dataset,
+                                     const std::vector<std::string>& only,
+                                     const std::optional<DimensionSlice>& slice) const {
+  std::array<char, NC_MAX_NAME + 1> variable_name{};
+  std::array<int, NC_MAX_VAR_DIMS> dimension_ids{};
+  nc_type type = 0;
+  int rank = 0;
+  int attributes = 0;
+  check(nc_inq_var(id(), variable, variable_name.data(), &type, &rank, dimension_ids.data(),
+                   &attributes),
+        {name, ""}, "read a variable of");
+  const Where where{name, variable_name.data()};
+  std::vector<std::string> dimensions;
+  Block block;
+  std::uint64_t elements = 1;
+  bool fits = true;
+  for (int k = 0; k < rank; ++k) {
+    const Dimension& dimension =
+        dataset.dimensions().at(static_cast<std::size_t>(dimension_ids[k]));
+    dimensions.push_back(dimension.name);
+    block.first.push_back(slice && slice->dimension == dimension.name ? slice->first : 0);
+    block.counts.push_back(dimension.size);
+    fits = fits && checked_multiply(elements, dimension.size, elements);
+  }
+  block.elements = elements;
+  const bool is_coordinate = rank == 1 && dimensions[0] == where.variable;
+  if (!is_coordinate && !only.empty() &&
+      std::find(only.begin(), only.end(), where.variable) == only.end()) {
+    return;
+  }
+  if (!fits || elements > most_elements) {
+    throw Error(fmt::format("{}: variable '{}' is larger than the file can hold: damaged", name,
+                            where.variable));
+  }
+  ArrayValues values = get_values(id(), variable, type, block, where);
+  Attributes found = get_attributes(id(), variable, attributes, where);
+  if (is_coordinate) {
+    dataset.add_coordinate(where.variable, std::move(values), std::move(found));
+  } else {
+    dataset.add_variable(where.variable, std::move(dimensions), std::move(values),
+                         std::move(found));
+  }
+}
+
 Dataset read_netcdf(const std::filesystem::path& path, const std::vector<std::string>& only) {
-  std::string contents = read_text_file(path);
-  check_trailer(path.string(), contents);
-  return Decoder(path.string(), contents).read(only);
+  return NetcdfReader(path).read(only);
 }
 
 }  // namespace toplens

@@ -31,10 +31,40 @@ struct ShownDocument {
   std::vector<std::string> tokens;  ///< each token's text, as many as the records' tokens
 };
 
-/// profiles.nc: by layer and head the curves behind the assumptions of theory.md 3, means over
-/// documents in bins of positions and lags with the fitted curves beside them, and the final
-/// query's weights on the tokens of the first document. `fits` is [layer][head] in one row.
-Dataset make_profiles_dataset(const AssumptionView& records, std::span<const HeadFit> fits,
-                              const ShownDocument& document);
+/// Makes profiles.nc: by layer and head the curves behind the assumptions of theory.md 3, means
+/// over documents in bins of positions and lags with the fitted curves beside them, and the final
+/// query's weights on the tokens of the first document.
+class ProfilesBuilder {
+ public:
+  ProfilesBuilder(std::size_t layers, ShownDocument document);
+
+  /// The next layer: a view of its records alone, and the fits of its heads.
+  void add_layer(const AssumptionView& records, std::span<const HeadFit> fits);
+  /// Once all layers were added, at least one.
+  Dataset dataset() const;
+
+ private:
+  /// Means over documents of a quantity's mean in each bin, and the standard deviation between
+  /// them. A document without a defined element in a bin does not count there.
+  struct BinnedCurve {
+    std::vector<float> mean, between;
+
+    /// `value(document, i)` for the positions or lags i of the bins, NaN where it is not defined.
+    template <typename Value>
+    void append(const Bins& bins, std::size_t documents, const Value& value);
+    void add_to(Dataset& dataset, const std::string& name, std::vector<std::string> dimensions,
+                std::string_view units, const std::string& long_name) const;
+  };
+
+  void add_values(const AssumptionView& records, std::span<const HeadFit> fits);
+  void add_weights(const AssumptionView& records, std::span<const HeadFit> fits);
+
+  std::size_t layers_;
+  ShownDocument document_;
+  RecordedShape shape_;  ///< of one layer
+  Bins positions_, lags_;
+  BinnedCurve norms_, similarities_, weights_, log_weights_;
+  std::vector<float> similarity_fits_, log_weight_fits_, token_weights_;
+};
 
 }  // namespace toplens

@@ -14,7 +14,6 @@
 #include "io/atomic_file.h"
 #include "io/json_text.h"
 #include "io/system_error.h"
-#include "results/netcdf_file.h"
 
 namespace toplens {
 namespace {
@@ -28,7 +27,7 @@ constexpr const char* kSettingsAttribute = "settings_sha256";
 // What io/temporary_file.h calls a file under construction, for the files of a run directory.
 bool is_leftover(const fs::path& path) {
   static const std::regex kPattern(
-      R"(\.(run\.json|[a-z]+\.(nc|csv|html)|part-[0-9]{4,}\.nc)\.[0-9]+-[0-9]+\.tmp)");
+      R"(\.(run\.json|[a-z]+\.(nc|csv|html|json)|part-[0-9]{4,}\.nc)\.[0-9]+-[0-9]+\.tmp)");
   return std::regex_match(path.filename().string(), kPattern);
 }
 
@@ -92,6 +91,10 @@ std::string settings_digest(const RunManifest& manifest) {
   return sha256(manifest.settings().dump());
 }
 
+fs::path part_path(const fs::path& run_directory, int index) {
+  return run_directory / kParts / fmt::format("part-{:04}.nc", index);
+}
+
 }  // namespace
 
 // An advisory lock on the directory itself: no file of its own, and it ends with the process.
@@ -134,6 +137,49 @@ nlohmann::ordered_json read_run_json(const fs::path& run_directory) {
   if (!run.contains("status") || !run["status"].is_string()) damaged("no status");
   if (!run.contains("settings") || !run["settings"].is_object()) damaged("no settings");
   return run;
+}
+
+PartsReader::PartsReader(const fs::path& run_directory, int count,
+                         const std::string& settings_sha256) {
+  for (int index = 0; index < count; ++index) {
+    const fs::path path = part_path(run_directory, index);
+    names_.push_back(path.string());
+    try {
+      parts_.emplace_back(path);
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}; remove the part if it is there and run again with --resume",
+                              error.what()));
+    }
+    const Attributes attributes = parts_.back().attributes();
+    const auto found = attributes.find(kSettingsAttribute);
+    if (found == attributes.end() || found->second != AttributeValue(settings_sha256)) {
+      throw Error(fmt::format("{}: is a part of another run; remove it and run again with --resume",
+                              path.string()));
+    }
+  }
+}
+
+PartsReader PartsReader::of_run(const fs::path& run_directory) {
+  const nlohmann::ordered_json run = read_run_json(run_directory);
+  if (!is_complete(run)) {
+    throw Error(fmt::format("{}: the run is not complete; finish it with analyze --resume",
+                            run_directory.string()));
+  }
+  const int per_part = RunDirectory::recorded_documents_per_part(run_directory);
+  const nlohmann::ordered_json& documents = run["settings"]["documents"];
+  if (!documents.is_number_integer() || documents.get<int>() < 1) {
+    throw Error(fmt::format("{}: no positive number of documents in its settings",
+                            (run_directory / kRunJson).string()));
+  }
+  return PartsReader(run_directory, (documents.get<int>() + per_part - 1) / per_part,
+                     sha256(run["settings"].dump()));
+}
+
+Dataset PartsReader::read(const std::vector<std::string>& only,
+                          const std::optional<DimensionSlice>& slice) const {
+  std::vector<Dataset> parts;
+  for (const NetcdfReader& part : parts_) parts.push_back(part.read(only, slice));
+  return concatenate_documents(parts, names_);
 }
 
 RunDirectory::RunDirectory(fs::path path, std::unique_ptr<Lock> lock, const RunManifest& manifest)
@@ -224,9 +270,7 @@ int RunDirectory::recorded_documents_per_part(const fs::path& path) {
   return found->get<int>();
 }
 
-fs::path RunDirectory::part_path(int index) const {
-  return path_ / kParts / fmt::format("part-{:04}.nc", index);
-}
+fs::path RunDirectory::part_path(int index) const { return toplens::part_path(path_, index); }
 
 std::vector<int> RunDirectory::finished_parts() const {
   std::vector<int> parts;
@@ -242,26 +286,8 @@ void RunDirectory::write_part(int index, Dataset part) {
   write_netcdf(part_path(index), part);
 }
 
-Dataset RunDirectory::read_parts(int count, const std::vector<std::string>& only) const {
-  std::vector<Dataset> parts;
-  std::vector<std::string> names;
-  for (int index = 0; index < count; ++index) {
-    const fs::path path = part_path(index);
-    names.push_back(path.string());
-    try {
-      parts.push_back(read_netcdf(path, only));
-    } catch (const Error& error) {
-      throw Error(fmt::format("{}; remove the part if it is there and run again with --resume",
-                              error.what()));
-    }
-    const Attributes& attributes = parts.back().attributes();
-    const auto found = attributes.find(kSettingsAttribute);
-    if (found == attributes.end() || found->second != AttributeValue(settings_sha256_)) {
-      throw Error(fmt::format("{}: is a part of another run; remove it and run again with --resume",
-                              path.string()));
-    }
-  }
-  return concatenate_documents(parts, names);
+PartsReader RunDirectory::open_parts(int count) const {
+  return PartsReader(path_, count, settings_sha256_);
 }
 
 void RunDirectory::discard_unstarted() {

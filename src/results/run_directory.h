@@ -8,9 +8,34 @@
 #include <vector>
 
 #include "results/dataset.h"
+#include "results/netcdf_file.h"
 #include "results/run_manifest.h"
 
 namespace toplens {
+
+/// The finished parts of a run, read together: what pooling, reports and recomputations see.
+class PartsReader {
+ public:
+  /// Parts 0 .. count - 1 of the run at `run_directory` whose settings have this digest. Throws
+  /// Error naming a part that is absent, damaged or of another run.
+  PartsReader(const std::filesystem::path& run_directory, int count,
+              const std::string& settings_sha256);
+  /// Of a complete run, as its run.json describes it. Throws Error where it is none.
+  static PartsReader of_run(const std::filesystem::path& run_directory);
+
+  /// Variables of all parts one after the other along `document`; as NetcdfReader::read.
+  Dataset read(const std::vector<std::string>& only = {},
+               const std::optional<DimensionSlice>& slice = std::nullopt) const;
+  /// Of the first part; all are alike.
+  bool has_variable(const std::string& name) const { return parts_.front().has_variable(name); }
+  std::size_t dimension_size(const std::string& name) const {
+    return parts_.front().dimension_size(name);
+  }
+
+ private:
+  std::vector<NetcdfReader> parts_;
+  std::vector<std::string> names_;
+};
 
 /// The directory of one run: run.json, parts/part-0000.nc (one finished batch each), geometry.nc,
 /// heads.csv. Every file appears whole or not at all, and nothing that this class did not write is
@@ -39,9 +64,9 @@ class RunDirectory {
   std::vector<int> finished_parts() const;
   /// `part` has the leading dimension `document`, and gets the digest of the run's settings.
   void write_part(int index, Dataset part);
-  /// Parts 0 .. count - 1, concatenated along `document`; with `only`, just those variables. Throws
-  /// Error naming a part that is absent, damaged or of another run, and what to do.
-  Dataset read_parts(int count, const std::vector<std::string>& only = {}) const;
+  /// Parts 0 .. count - 1. Throws Error naming a part that is absent, damaged or of another run,
+  /// and what to do.
+  PartsReader open_parts(int count) const;
 
   /// Takes back what create() or resume() made, if no part is finished: a run that failed at once
   /// leaves nothing half-written. The directory itself goes only if it was made here.

@@ -1,7 +1,5 @@
 #include "results/theory_part.h"
 
-#include <algorithm>
-#include <array>
 #include <numeric>
 #include <string_view>
 
@@ -83,17 +81,6 @@ constexpr std::string_view kFirstVisible = "recorded_first_visible";
 constexpr std::string_view kHeadDim = "recorded_head_dim";
 constexpr std::string_view kSeed = "recorded_random_seed";
 
-constexpr std::array<std::string_view, 10> kOwnDimensions = {"kv_head",
-                                                             kHeadDim,
-                                                             kSeed,
-                                                             "token",
-                                                             "lag",
-                                                             "recorded_ranking",
-                                                             "selected_place",
-                                                             "competitor_place",
-                                                             "other_place",
-                                                             "recorded_set_size"};
-
 std::int64_t single(const Dataset& dataset, std::string_view name) {
   return dataset.labels<std::int64_t>(name).front();
 }
@@ -165,34 +152,12 @@ std::vector<std::string> theory_record_names() {
   return names;
 }
 
-Dataset without_theory_records(const Dataset& dataset) {
-  const std::vector<std::string> names = theory_record_names();
-  Dataset rest;
-  for (const Dimension& dimension : dataset.dimensions()) {
-    const auto& own = kOwnDimensions;
-    if (std::find(own.begin(), own.end(), dimension.name) == own.end()) {
-      rest.add_dimension(dimension.name, dimension.size);
-    }
-  }
-  for (const LabelledArray& array : dataset.coordinates()) {
-    if (rest.has_dimension(array.name)) {
-      rest.add_coordinate(array.name, array.values, array.attributes);
-    }
-  }
-  for (const LabelledArray& array : dataset.variables()) {
-    if (std::find(names.begin(), names.end(), array.name) == names.end()) {
-      rest.add_variable(array.name, array.dimensions, array.values, array.attributes);
-    }
-  }
-  rest.attributes() = dataset.attributes();
-  return rest;
-}
-
 AssumptionView theory_records(const Dataset& dataset) {
   AssumptionView view;
   RecordedShape& shape = view.shape;
   shape.documents = dataset.dimension_size("document");
   shape.layers = dataset.dimension_size("layer");
+  shape.first_layer = static_cast<std::size_t>(dataset.labels<std::int32_t>("layer").front());
   shape.heads = dataset.dimension_size("head");
   shape.kv_heads = dataset.dimension_size("kv_head");
   shape.head_dim = static_cast<std::size_t>(single(dataset, kHeadDim));

@@ -12,11 +12,8 @@ namespace toplens {
 /// leading dimension `document` (there already, like `layer` and `head`).
 void add_theory_records(Dataset& part, const AssumptionRecords& records);
 
-/// Names of these variables, for RunDirectory::read_parts.
+/// Names of these variables, for PartsReader::read.
 std::vector<std::string> theory_record_names();
-
-/// The dataset without the records and without the dimensions and coordinates that only they have.
-Dataset without_theory_records(const Dataset& dataset);
 
 /// The records as they lie in a part or in pooled parts, which must outlive the view. Throws Error
 /// where a variable is absent or has another size than the others.

@@ -64,6 +64,7 @@ std::vector<int> defined_set_sizes(std::span<const int> sizes, std::size_t lengt
 
 struct RecordedShape {
   std::size_t documents = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0;
+  std::size_t first_layer = 0;  ///< the model's number of the first recorded layer
   AssumptionLayout layout;
 
   std::size_t kv_head_of(std::size_t head) const { return head / (heads / kv_heads); }

@@ -30,9 +30,13 @@ enum class FitReason {
   no_common_period,
   held_out_error,
   not_recorded,
+  no_prediction,
+  not_measured,
+  sink_not_selected,
+  beyond_largest_size,
 };
 
-inline constexpr std::array<NamedKind<FitReason>, 17> kFitReasonNames = {{
+inline constexpr std::array<NamedKind<FitReason>, 21> kFitReasonNames = {{
     {FitReason::estimated, ""},
     {FitReason::too_few_documents, "not estimable: fewer than 8 documents"},
     {FitReason::too_few_tokens, "not estimable: too few visible tokens"},
@@ -50,6 +54,10 @@ inline constexpr std::array<NamedKind<FitReason>, 17> kFitReasonNames = {{
     {FitReason::no_common_period, "absent: Hotelling's test on even documents, p >= 0.01"},
     {FitReason::held_out_error, "absent: cuts the held-out squared error by less than 5%"},
     {FitReason::not_recorded, "not recorded"},
+    {FitReason::no_prediction, "not predicted: the ranking is random or by position"},
+    {FitReason::not_measured, "not measured: inversions were not asked for (--metrics)"},
+    {FitReason::sink_not_selected, "not defined: no document selects the sink, or N = 1"},
+    {FitReason::beyond_largest_size, "above the largest set size"},
 }};
 
 /// In words, empty where the quantity was estimated.

@@ -139,8 +139,9 @@ std::vector<RankingResidualFit> fit_residuals(const AssumptionView& records, std
     for (std::size_t r = 0; r < layout.rankings.size(); ++r) {
       RankedTokens tokens;
       tokens.contributions = contributions;
-      tokens.order = recorded_order(ranker, layout, layout.rankings[r], d, layer, head,
-                                    records.first_token(layer), weights, contributions);
+      tokens.order =
+          recorded_order(ranker, layout, layout.rankings[r], d, shape.first_layer + layer, head,
+                         records.first_token(layer), weights, contributions);
       tokens.sink_visible = sink_visible;
       // A sink without a norm contributes nothing, whatever its similarity.
       sums.compute(tokens, similarity, std::isnan(sink_similarity) ? 0.0 : sink_similarity, sizes);

@@ -9,32 +9,13 @@
 
 #include "geometry/gram_walk.h"
 #include "geometry/head_geometry.h"
-#include "theory/distribution_free.h"
 #include "theory/residual_fit.h"
 
 namespace toplens {
 
 namespace {
 
-constexpr std::uint64_t kEnvelopeStream = 11, kPopulationStream = 12;
-
-/// What the theory needs of a document once it is measured.
-struct DocumentRecord {
-  std::vector<double> attention, contributions;
-  std::vector<std::uint32_t> order;
-  std::vector<std::vector<double>> selected_scores;  // [size][rank]
-  std::vector<double> squared_norms;                 // |s|^2, [size]
-  std::vector<Separability> measured;                // [size]
-
-  RankedTokens tokens() const { return {contributions, order, true}; }
-};
-
-template <typename Get>
-MeasuredMean mean_over(std::size_t count, const Get& get) {
-  std::vector<double> values(count);
-  for (std::size_t i = 0; i < count; ++i) values[i] = get(i);
-  return measured_mean(values);
-}
+constexpr std::uint64_t kPopulationStream = 12;
 
 }  // namespace
 
@@ -63,8 +44,14 @@ void check(const SimulationOptions& options) {
 struct HeadSimulator::State {
   explicit State(SimulationOptions given)
       : options(std::move(given)),
-        model((check(options), options.envelope.draws)),
+        evaluator((check(options), evaluator_options(options))),
         geometry(geometry_options(options)) {}
+
+  static HeadTheoryOptions evaluator_options(const SimulationOptions& options) {
+    HeadTheoryOptions theory;
+    theory.envelope = options.envelope;
+    return theory;
+  }
 
   static GeometryOptions geometry_options(const SimulationOptions& options) {
     GeometryOptions geometry;
@@ -74,25 +61,19 @@ struct HeadSimulator::State {
     return geometry;
   }
 
-  void measure(const GenerativeHead& head, std::uint64_t document, DocumentRecord& record,
+  void measure(const GenerativeHead& head, std::uint64_t document, MeasuredQuery& record,
                std::span<const HeadAssumptions> told, std::vector<std::vector<ResidualFit>>& fits);
-  SimulatedHead evaluate(std::uint64_t head_number, const HeadAssumptions& assumptions,
-                         std::span<const DocumentRecord> records);
-  void draw_envelopes(std::uint64_t head_number, const HeadAssumptions& assumptions,
-                      std::span<const DocumentRecord> records, SimulatedHead& result);
 
   SimulationOptions options;
-  PredictiveModel model;
+  HeadEvaluator evaluator;
   HeadGeometry geometry;
   GramWalk walk;
   TokenRanker ranker;
-  SimilaritySums sums;
-  ConditionalBounds bounds;
   std::vector<std::size_t> sizes;  // those below the length
 };
 
 void HeadSimulator::State::measure(const GenerativeHead& head, std::uint64_t document,
-                                   DocumentRecord& record, std::span<const HeadAssumptions> told,
+                                   MeasuredQuery& record, std::span<const HeadAssumptions> told,
                                    std::vector<std::vector<ResidualFit>>& fits) {
   const DrawnDocument drawn = head.draw(document);
   const std::size_t length = drawn.attention.size();
@@ -129,7 +110,7 @@ void HeadSimulator::State::measure(const GenerativeHead& head, std::uint64_t doc
     assumed[a].compute(record.tokens(), told[a].similarity, told[a].sink_similarity, sizes);
   }
   record.selected_scores.clear();
-  record.squared_norms.clear();
+  record.aggregate_norms.clear();
   walk.start(0, length, record.order, weights.data());
   for (std::size_t n = 0; n < sizes.size(); ++n) {
     const std::span<const double> product = walk.advance(sizes[n]);
@@ -142,7 +123,7 @@ void HeadSimulator::State::measure(const GenerativeHead& head, std::uint64_t doc
     }
     squared_norm = std::max(squared_norm, 0.0);
     record.selected_scores.push_back(std::move(scores));
-    record.squared_norms.push_back(squared_norm);
+    record.aggregate_norms.push_back(std::sqrt(squared_norm));
     for (std::size_t a = 0; a < told.size(); ++a) {
       fits[a][n].add(record.tokens(),
                      {sizes[n], product.first(length), norms, squared_norm, assumed[a].others(n)});
@@ -150,105 +131,14 @@ void HeadSimulator::State::measure(const GenerativeHead& head, std::uint64_t doc
   }
 }
 
-void HeadSimulator::State::draw_envelopes(std::uint64_t head_number,
-                                          const HeadAssumptions& assumptions,
-                                          std::span<const DocumentRecord> records,
-                                          SimulatedHead& result) {
-  const std::vector<Residuals>& residuals = assumptions.residuals.front().sizes;
-  const std::vector<std::size_t> documents = envelope_documents(options.envelope, records.size());
-  std::vector<Envelope> envelopes(sizes.size());
-  std::vector<double> critical;
-  const int largest = static_cast<int>(sizes.back());
-  for (const std::size_t document : documents) {
-    const DocumentRecord& record = records[document];
-    // theory.md 5: contribution ranking depends on the norms, so it keeps the measured ones.
-    const bool by_contribution = options.ranking == Ranking::contribution;
-    const std::vector<double> contributions =
-        by_contribution ? record.contributions
-                        : assumed_contributions(record.attention, assumptions, true);
-    const RankedTokens tokens{contributions, record.order, true};
-    model.start(tokens.size(),
-                Random(options.envelope.seed, {kEnvelopeStream, head_number, document}));
-    model.evaluate(tokens, assumptions, by_contribution ? 0.0 : assumptions.norm_spread, residuals,
-                   envelopes);
-    for (std::size_t n = 0; n < sizes.size(); ++n) {
-      result.sizes[n].envelope.lower += envelopes[n].lower;
-      result.sizes[n].envelope.centre += envelopes[n].centre;
-      result.sizes[n].envelope.upper += envelopes[n].upper;
-    }
-    critical.push_back(
-        critical_size(tokens, assumptions, residuals, largest).value_or(largest + 1));
-  }
-  for (SimulatedSize& size : result.sizes) {
-    const auto count = static_cast<double>(documents.size());
-    size.envelope = {size.envelope.lower / count, size.envelope.centre / count,
-                     size.envelope.upper / count};
-  }
-  const auto middle = critical.begin() + static_cast<std::ptrdiff_t>(critical.size() / 2);
-  std::nth_element(critical.begin(), middle, critical.end());
-  if (*middle <= largest) result.critical_size = static_cast<int>(*middle);
-}
-
-SimulatedHead HeadSimulator::State::evaluate(std::uint64_t head_number,
-                                             const HeadAssumptions& assumptions,
-                                             std::span<const DocumentRecord> records) {
-  const std::vector<Residuals>& residuals = assumptions.residuals.front().sizes;
-  SimulatedHead result;
-  result.assumptions = assumptions;
-  result.sizes.resize(sizes.size());
-  std::vector<std::vector<ConditionalBound>> conditional(
-      records.size(), std::vector<ConditionalBound>(sizes.size()));
-  for (std::size_t document = 0; document < records.size(); ++document) {
-    const DocumentRecord& record = records[document];
-    std::vector<SelectedScores> selected;
-    for (std::size_t n = 0; n < sizes.size(); ++n) {
-      selected.push_back({sizes[n], record.selected_scores[n], std::sqrt(record.squared_norms[n])});
-    }
-    bounds.evaluate(record.tokens(), assumptions, selected, residuals, conditional[document]);
-  }
-  for (std::size_t n = 0; n < sizes.size(); ++n) {
-    SimulatedSize& size = result.sizes[n];
-    size.set_size = static_cast<int>(sizes[n]);
-    size.residuals = residuals[n];
-    const std::size_t count = records.size();
-    size.precision =
-        mean_over(count, [&](std::size_t i) { return records[i].measured[n].precision; });
-    size.recall = mean_over(count, [&](std::size_t i) { return records[i].measured[n].recall; });
-    size.f_score = mean_over(count, [&](std::size_t i) { return records[i].measured[n].f_score; });
-    size.chernoff_precision =
-        mean_over(count, [&](std::size_t i) { return conditional[i][n].chernoff.precision; });
-    size.chernoff_recall =
-        mean_over(count, [&](std::size_t i) { return conditional[i][n].chernoff.recall; });
-    size.gaussian = size.distribution_free = Separation::zero();
-    for (std::size_t i = 0; i < count; ++i) {
-      size.gaussian += conditional[i][n].gaussian;
-      size.distribution_free +=
-          distribution_free_bound(records[i].measured[n].inversions, size.set_size);
-    }
-    size.gaussian = size.gaussian / static_cast<double>(count);
-    size.distribution_free = size.distribution_free / static_cast<double>(count);
-    size.envelope = {Separation::zero(), Separation::zero(), Separation::zero()};
-  }
-  draw_envelopes(head_number, assumptions, records, result);
-
-  std::vector<SizedScore> predicted, measured;
-  for (const SimulatedSize& size : result.sizes) {
-    predicted.push_back({size.set_size, size.envelope.centre.f_score});
-    measured.push_back({size.set_size, size.f_score.mean});
-  }
-  result.predicted_half = half_size(predicted);
-  result.measured_half = half_size(measured);
-  return result;
-}
-
 HeadSimulator::HeadSimulator(SimulationOptions options)
     : state_(std::make_unique<State>(std::move(options))) {}
 HeadSimulator::~HeadSimulator() = default;
 HeadSimulator::HeadSimulator(HeadSimulator&&) noexcept = default;
 
-std::vector<SimulatedHead> HeadSimulator::simulate(const GenerativeHead& head,
-                                                   std::uint64_t head_number,
-                                                   std::span<const HeadAssumptions> told) {
+std::vector<HeadTheory> HeadSimulator::simulate(const GenerativeHead& head,
+                                                std::uint64_t head_number,
+                                                std::span<const HeadAssumptions> told) {
   State& state = *state_;
   state.sizes.clear();
   for (const int size : state.options.set_sizes) {
@@ -261,19 +151,19 @@ std::vector<SimulatedHead> HeadSimulator::simulate(const GenerativeHead& head,
   for (std::vector<ResidualFit>& fit : fits) {
     for (const std::size_t size : state.sizes) fit.emplace_back(static_cast<int>(size));
   }
-  std::vector<DocumentRecord> records(static_cast<std::size_t>(state.options.documents));
+  std::vector<MeasuredQuery> records(static_cast<std::size_t>(state.options.documents));
   for (std::size_t document = 0; document < records.size(); ++document) {
     state.measure(head, document, records[document], told, fits);
   }
-  std::vector<SimulatedHead> results;
+  std::vector<HeadTheory> results;
   for (std::size_t a = 0; a < told.size(); ++a) {
     HeadAssumptions assumptions = told[a];
     assumptions.residuals = {{state.options.ranking, {}}};
     for (const ResidualFit& fit : fits[a]) {
       assumptions.residuals.front().sizes.push_back(fit.residuals(assumptions.dimension));
     }
-    results.push_back(state.evaluate(head_number, assumptions, records));
-    results.back().parameters = head.parameters();
+    results.push_back(state.evaluator.evaluate(head_number, assumptions, state.options.ranking,
+                                               state.sizes, records));
   }
   return results;
 }
@@ -287,6 +177,7 @@ Population simulate_population(const PopulationOptions& population,
   const auto heads = static_cast<std::size_t>(population.heads);
   const bool violated = population.violation.violation != Violation::none;
   Population result;
+  result.parameters.resize(heads);
   result.unaware.resize(heads);
   if (violated) result.aware.resize(heads);
   pool.parallel_for(heads, [&](std::size_t h, int worker) {
@@ -298,38 +189,13 @@ Population simulate_population(const PopulationOptions& population,
     if (violated) {
       told.push_back(true_assumptions(parameters_as_fitted(parameters, population.violation)));
     }
-    std::vector<SimulatedHead> simulated =
+    std::vector<HeadTheory> simulated =
         simulators[static_cast<std::size_t>(worker)].simulate(head, h, told);
+    result.parameters[h] = parameters;
     result.unaware[h] = std::move(simulated[0]);
     if (violated) result.aware[h] = std::move(simulated[1]);
   });
   return result;
-}
-
-std::vector<CoverageCell> coverage_cells(std::span<const SimulatedHead> heads, Metric metric,
-                                         std::optional<int> set_size) {
-  const auto of = [&](const Separation& s) {
-    return metric == Metric::precision ? s.precision
-           : metric == Metric::recall  ? s.recall
-                                       : s.f_score;
-  };
-  std::vector<CoverageCell> cells;
-  for (std::size_t h = 0; h < heads.size(); ++h) {
-    for (const SimulatedSize& size : heads[h].sizes) {
-      if (set_size ? size.set_size != *set_size : size.set_size < 2) continue;
-      CoverageCell cell;
-      cell.head = h;
-      cell.set_size = size.set_size;
-      cell.measured = metric == Metric::precision ? size.precision
-                      : metric == Metric::recall  ? size.recall
-                                                  : size.f_score;
-      cell.lower = of(size.envelope.lower);
-      cell.centre = of(size.envelope.centre);
-      cell.upper = of(size.envelope.upper);
-      cells.push_back(cell);
-    }
-  }
-  return cells;
 }
 
 }  // namespace toplens

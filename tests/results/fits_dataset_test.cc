@@ -75,11 +75,17 @@ AssumptionRecords record(const Case& test) {
   return observer.records();
 }
 
+Dataset fits_dataset(const AssumptionRecords& records) {
+  Dataset dataset = make_heads_dataset(records.shape.layers, records.shape.heads);
+  add_fit_variables(dataset, fit_all_heads(view_of(records)), records.shape);
+  return dataset;
+}
+
 class FitsOf : public ::testing::TestWithParam<Case> {};
 
 TEST_P(FitsOf, NoFigureIsNanWithoutAReason) {
   const AssumptionRecords records = record(GetParam());
-  const Dataset dataset = make_fits_dataset(fit_all_heads(view_of(records)), records.shape);
+  const Dataset dataset = fits_dataset(records);
   std::size_t checked = 0;
   for (const LabelledArray& variable : dataset.variables()) {
     const auto* values = std::get_if<std::vector<double>>(&variable.values);
@@ -172,7 +178,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(FitsDataset, SaysInWordsWhatCouldNotBeEstimated) {
   const auto reason = [](const Case& test, const char* variable) {
     const AssumptionRecords records = record(test);
-    const Dataset dataset = make_fits_dataset(fit_all_heads(view_of(records)), records.shape);
+    const Dataset dataset = fits_dataset(records);
     return dataset.values<std::string>(variable).front();
   };
   EXPECT_EQ(reason({"", 7, 64, 0, {}}, "norm_reason"), "not estimable: fewer than 8 documents");

@@ -67,7 +67,7 @@ TEST_F(RunDirectoryTest, ResumedRunHasThePartsOfTheFirst) {
   RunDirectory run = RunDirectory::resume(out(), again);
   EXPECT_THAT(run.finished_parts(), ElementsAre(1));
   run.write_part(0, part(0));
-  const Dataset pooled = run.read_parts(2);
+  const Dataset pooled = run.open_parts(2).read();
   EXPECT_THAT(pooled.labels<std::string>("document"),
               ElementsAre("story.txt@0", "story.txt@63", "story.txt@126", "story.txt@189"));
   const Dataset expected = example_geometry(4, 1, 2, {2, 4}, {"attention"});
@@ -191,14 +191,14 @@ TEST_F(RunDirectoryTest, PartsThatAreMissingDamagedOrForeignAreNamed) {
   RunDirectory run = RunDirectory::create(out(), manifest_);
   run.write_part(0, part(0));
   const std::string second = run.part_path(1).string();
-  EXPECT_EQ(error_of([&] { run.read_parts(2); }),
+  EXPECT_EQ(error_of([&] { run.open_parts(2); }),
             second +
                 ": cannot open: No such file or directory; remove the part if it is there and "
                 "run again with --resume");
   std::ofstream(run.part_path(1)) << "nonsense";
-  EXPECT_THAT(error_of([&] { run.read_parts(2); }), StartsWith(second + ": is no netCDF-4 file;"));
+  EXPECT_THAT(error_of([&] { run.open_parts(2); }), StartsWith(second + ": is no netCDF-4 file;"));
   write_netcdf(run.part_path(1), part(2));
-  EXPECT_EQ(error_of([&] { run.read_parts(2); }),
+  EXPECT_EQ(error_of([&] { run.open_parts(2); }),
             second + ": is a part of another run; remove it and run again with --resume");
 }
 

@@ -10,16 +10,15 @@
 
 #include "statistics/rank_correlation.h"
 #include "theory/residual_fit.h"
+#include "theory/theory_summary.h"
 
 namespace toplens {
 namespace {
 
-constexpr Metric kMetrics[] = {Metric::precision, Metric::recall, Metric::f_score};
-
 /// 200 heads over d in {64, 128, 256} and L in {256, 1024}.
-const std::vector<SimulatedHead>& population() {
-  static const std::vector<SimulatedHead> heads = [] {
-    std::vector<SimulatedHead> all;
+const std::vector<HeadTheory>& population() {
+  static const std::vector<HeadTheory> heads = [] {
+    std::vector<HeadTheory> all;
     ThreadPool pool(2);
     for (const double length : {256.0, 1024.0}) {
       for (const double dimension : {64.0, 128.0, 256.0}) {
@@ -29,7 +28,7 @@ const std::vector<SimulatedHead>& population() {
         settings.kept.dimension = dimension;
         SimulationOptions options;
         options.documents = 12;
-        for (SimulatedHead& head : simulate_population(settings, options, pool).unaware) {
+        for (HeadTheory& head : simulate_population(settings, options, pool).unaware) {
           all.push_back(std::move(head));
         }
       }
@@ -41,12 +40,11 @@ const std::vector<SimulatedHead>& population() {
 
 TEST(Simulation, ChernoffBoundsLieBelowTheMeasuredMeanInEveryCell) {
   std::size_t cells = 0;
-  for (const SimulatedHead& head : population()) {
-    for (const SimulatedSize& size : head.sizes) {
+  for (const HeadTheory& head : population()) {
+    for (const TheoryAtSize& size : head.sizes) {
       const auto expect_below = [&](const MeasuredMean& bound, const MeasuredMean& measured) {
         const double error = std::hypot(bound.standard_error, measured.standard_error);
-        EXPECT_LE(bound.mean, measured.mean + 3.0 * error + 1e-6)
-            << "N " << size.set_size << ", d " << head.parameters.dimension;
+        EXPECT_LE(bound.mean, measured.mean + 3.0 * error + 1e-6) << "N " << size.set_size;
         ++cells;
       };
       expect_below(size.chernoff_precision, size.precision);
@@ -58,8 +56,8 @@ TEST(Simulation, ChernoffBoundsLieBelowTheMeasuredMeanInEveryCell) {
 
 TEST(Simulation, GaussianPrecisionIsWithinFiveHundredthsInMostCells) {
   double cells = 0.0, near = 0.0;
-  for (const SimulatedHead& head : population()) {
-    for (const SimulatedSize& size : head.sizes) {
+  for (const HeadTheory& head : population()) {
+    for (const TheoryAtSize& size : head.sizes) {
       if (size.set_size < 2) continue;
       cells += 1.0;
       near += std::abs(size.gaussian.precision - size.precision.mean) <= 0.05 ? 1.0 : 0.0;
@@ -69,7 +67,8 @@ TEST(Simulation, GaussianPrecisionIsWithinFiveHundredthsInMostCells) {
 }
 
 TEST(Simulation, EnvelopeCoversAndItsCentreBeatsTheBaseline) {
-  for (const Metric metric : kMetrics) {
+  for (const auto& [metric, metric_name] : kMetricNames) {
+    SCOPED_TRACE(metric_name);
     const CoverageSummary s = summarize_coverage(coverage_cells(population(), metric));
     EXPECT_EQ(s.heads, 201u);
     EXPECT_GE(s.coverage.mean, 0.95);
@@ -85,7 +84,7 @@ TEST(Simulation, PredictedAndMeasuredHalfSizesOrderHeadsAlike) {
   const auto number = [](const std::optional<int>& size) {
     return size ? double(*size) : std::numeric_limits<double>::infinity();
   };
-  for (const SimulatedHead& head : population()) {
+  for (const HeadTheory& head : population()) {
     measured.push_back(number(head.measured_half));
     predicted.push_back(number(head.predicted_half));
   }
@@ -93,8 +92,8 @@ TEST(Simulation, PredictedAndMeasuredHalfSizesOrderHeadsAlike) {
 }
 
 TEST(Simulation, DistributionFreeBoundsLieBelowTheMeans) {
-  for (const SimulatedHead& head : population()) {
-    for (const SimulatedSize& size : head.sizes) {
+  for (const HeadTheory& head : population()) {
+    for (const TheoryAtSize& size : head.sizes) {
       EXPECT_LE(size.distribution_free.precision, size.precision.mean + 1e-12);
       EXPECT_LE(size.distribution_free.recall, size.recall.mean + 1e-12);
     }

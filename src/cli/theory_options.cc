@@ -1,0 +1,43 @@
+#include "cli/theory_options.h"
+
+#include "cli/usage_error.h"
+
+namespace toplens {
+
+void TheoryArguments::add_to(CLI::App& command) {
+  const auto group = [](CLI::Option* option) {
+    option->capture_default_str()->group("Predictions");
+  };
+  group(command.add_option("--weights", weights,
+                           "Attention weights of predictions: measured, or drawn from the fitted "
+                           "profile"));
+  group(command.add_option("--effective-dimension", dimension,
+                           "d of the formulas: head-dim, or the values' effective-rank"));
+  group(command.add_option("--residuals", residuals,
+                           "Residual cosines: fitted, or isotropic (sigma = 1, beta = 0), where "
+                           "the dimension alone decides"));
+  group(command
+            .add_option("--draws", draws,
+                        "Draws of the scalar model for each head and document, theory.md (24)")
+            ->check(CLI::Range(1, 100000)));
+  group(command
+            .add_option("--envelope-documents", envelope_documents,
+                        "Documents of each head whose envelopes are drawn; 0: all")
+            ->check(CLI::Range(0, 1 << 30)));
+}
+
+RunTheoryOptions TheoryArguments::options(std::uint64_t seed) const {
+  RunTheoryOptions options;
+  from_command_line([&] {
+    options.head.weights = parse_name(kWeightSourceNames, "weights", weights);
+    options.dimension = parse_name(kEffectiveDimensionNames, "effective dimension", dimension);
+    options.residuals = parse_name(kResidualSourceNames, "residuals", residuals);
+  });
+  options.head.envelope.draws = draws;
+  options.head.envelope.documents = envelope_documents;
+  options.head.envelope.seed = seed;
+  options.seed = seed;
+  return options;
+}
+
+}  // namespace toplens

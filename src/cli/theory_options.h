@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "theory/run_theory.h"
+
+namespace toplens {
+
+/// --weights --effective-dimension --residuals --draws --envelope-documents: how predictions are
+/// made of fitted assumptions.
+struct TheoryArguments {
+  std::string weights = "measured";
+  std::string dimension = "head-dim";
+  std::string residuals = "fitted";
+  int draws = 32;
+  int envelope_documents = 0;
+
+  void add_to(CLI::App& command);
+  /// `seed` of the run. Throws UsageError for unknown names, listing the valid ones.
+  RunTheoryOptions options(std::uint64_t seed) const;
+};
+
+}  // namespace toplens
