@@ -9,11 +9,9 @@
 namespace toplens {
 namespace {
 
-constexpr int kDigits = 4;  // of curves that are looked at
-
 const char* const kAbsent = "profiles.nc is not there: analyze writes it with --theory on";
 
-std::vector<double> doubles(const Dataset& dataset, const std::string& name) {
+std::vector<float> copy_of(const Dataset& dataset, const std::string& name) {
   const std::span<const float> values = dataset.values<float>(name);
   return {values.begin(), values.end()};
 }
@@ -86,15 +84,16 @@ FigureOrReason norm_figure(const ReportRun& run) {
   PageTable table(PageKey::head, profiles.dimension_size("position"), heads_per_kv_head(run));
   table.fixed("position", centres(profiles, "position"));
   table.fixed("position_begin", bin_edges(profiles, "position_begin"));
-  const std::vector<double> norms = doubles(profiles, "value_norm");
-  std::vector<double> low = doubles(profiles, "value_norm_between"), high = low;
-  const double root = std::sqrt(static_cast<double>(run.results.documents));
+  const std::vector<float> norms = copy_of(profiles, "value_norm");
+  std::vector<float> low = copy_of(profiles, "value_norm_between"), high = low;
+  const float root = std::sqrt(static_cast<float>(run.results.documents));
   for (std::size_t i = 0; i < norms.size(); ++i) {
-    const double error = 2.0 * low[i] / root;
+    const float error = 2.0f * low[i] / root;
     low[i] = norms[i] - error;
     high[i] = norms[i] + error;
   }
-  table.column("norm", norms, kDigits).column("low", low, kDigits).column("high", high, kDigits);
+  table.column("norm", std::span<const float>(norms));
+  table.column("low", std::span<const float>(low)).column("high", std::span<const float>(high));
   figure.tables.emplace_back("norms", table);
   return figure;
 }
@@ -129,8 +128,8 @@ FigureOrReason similarity_figure(const ReportRun& run) {
                documents_text(run) + ", with the fitted decay";
   PageTable table(PageKey::head, profiles.dimension_size("lag"), heads_per_kv_head(run));
   table.fixed("lag", centres(profiles, "lag"));
-  table.column("similarity", doubles(profiles, "similarity"), kDigits);
-  table.column("fit", doubles(profiles, "similarity_fit"), kDigits);
+  table.column("similarity", profiles.values<float>("similarity"));
+  table.column("fit", profiles.values<float>("similarity_fit"));
   figure.tables.emplace_back("similarity", table);
   return figure;
 }
@@ -139,7 +138,10 @@ FigureOrReason profile_figure(const ReportRun& run) {
   if (!run.results.profiles) return std::string(kAbsent);
   const Dataset& profiles = *run.results.profiles;
   const HeadValues sink(run, "profile_sink_mass"), plateau(run, "plateau_mass"),
-      oscillation(run, "oscillation_mass"), recency(run, "recency_mass"),
+      oscillation(run, "oscillation_mass"),
+      recency(run, run.results.heads && run.results.heads->has_variable("profile_recency_mass")
+                       ? "profile_recency_mass"
+                       : "recency_mass"),  // its name before the signature had a recency mass
       period(run, "oscillation_period"), r_squared(run, "profile_r_squared");
   const HeadReasons reason(run, "profile_reason");
   std::vector<std::string> findings;
@@ -169,13 +171,14 @@ FigureOrReason profile_figure(const ReportRun& run) {
                ", with the fitted profile: sink, plateau, oscillation, recency";
   PageTable table(PageKey::head, profiles.dimension_size("position"));
   table.fixed("position", centres(profiles, "position"));
-  std::vector<double> logs = doubles(profiles, "log_attention"),
-                      fits = doubles(profiles, "log_attention_fit");
-  for (std::vector<double>* values : {&logs, &fits}) {
-    for (double& value : *values) value = std::exp(value);
+  std::vector<float> logs = copy_of(profiles, "log_attention"),
+                     fits = copy_of(profiles, "log_attention_fit");
+  for (std::vector<float>* values : {&logs, &fits}) {
+    for (float& value : *values) value = std::exp(value);
   }
-  table.column("weight", logs, kDigits).column("fit", fits, kDigits);
-  table.column("mean_weight", doubles(profiles, "attention"), kDigits);
+  table.column("weight", std::span<const float>(logs));
+  table.column("fit", std::span<const float>(fits));
+  table.column("mean_weight", profiles.values<float>("attention"));
   figure.tables.emplace_back("profile", table);
   return figure;
 }

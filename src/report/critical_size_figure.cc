@@ -103,7 +103,7 @@ FigureOrReason critical_size_figure(const ReportRun& run) {
   figure.alt = "Histogram over heads of N_crit, beside the sizes at which F falls below 0.5";
   PageTable table(PageKey::none, counts.size());
   table.fixed("size", labels).fixed("quantity", kinds).fixed("order", order);
-  table.column("heads", counts);
+  table.column("heads", std::span<const double>(counts));
   figure.tables.emplace_back("sizes", table);
   return figure;
 }

@@ -105,7 +105,7 @@ FigureOrReason curves_figure(const ReportRun& run) {
   table.fixed("metric", metric).fixed("set_size", size).fixed("all_heads", all_heads);
   const auto add = [&](const char* name, const auto& member) {
     const std::vector<double> values = by_metric(run, member);
-    if (!values.empty()) table.column(name, values);
+    if (!values.empty()) table.column(name, std::span<const double>(values));
   };
   add(
       "measured", [](const Metric& m) -> const auto& { return m.measured.mean; });

@@ -204,8 +204,12 @@ FigureOrReason budget_figure(const ReportRun& run) {
   figure.note = text(fmt::format("Losses as verified on {}.", text_at(budget, "verification")));
   figure.alt = "Tokens kept over all heads against the verified loss increase, by allocation rule";
   PageTable table(PageKey::none, kept.size());
-  table.values("allocation", allocation).values("kind", kind).column("kept_tokens", kept);
-  table.column("verified_change", loss).column("low", low).column("high", high);
+  table.values("allocation", allocation)
+      .values("kind", kind)
+      .column("kept_tokens", std::span<const double>(kept));
+  table.column("verified_change", std::span<const double>(loss))
+      .column("low", std::span<const double>(low))
+      .column("high", std::span<const double>(high));
   figure.tables.emplace_back("budgets", table);
   return figure;
 }

@@ -3,9 +3,10 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cmath>
-#include <cstdlib>
+#include <cstddef>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -37,9 +38,26 @@ std::string base64(std::span<const std::uint8_t> bytes) {
   return text;
 }
 
-double rounded(double value, int digits) {
-  if (digits >= 17 || !std::isfinite(value)) return value;
-  return std::strtod(fmt::format("{:.{}g}", value, digits).c_str(), nullptr);
+/// Base64 of the numbers as they lie in memory (all platforms of toplens are little-endian).
+template <typename T>
+std::string packed(std::span<const T> values) {
+  static_assert(std::endian::native == std::endian::little);
+  const auto bytes = std::as_bytes(values);
+  return base64({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+}
+
+template <typename T>
+PageJson plain(std::span<const T> values) {
+  PageJson array = PageJson::array();
+  for (const T value : values) {
+    // A whole number without a point: as short as it can be, and the same to a reader.
+    if (std::isfinite(value) && value == std::floor(value) && std::abs(value) < T{1e15f}) {
+      array.push_back(static_cast<std::int64_t>(value));
+    } else {
+      array.push_back(std::isfinite(value) ? PageJson(value) : PageJson(nullptr));
+    }
+  }
+  return array;
 }
 
 std::uint8_t level(double value, double peak) {
@@ -68,19 +86,15 @@ PageTable& PageTable::fixed(const std::string& name, PageJson values) {
   return *this;
 }
 
-PageTable& PageTable::column(const std::string& name, std::span<const double> values, int digits) {
-  PageJson array = PageJson::array();
-  for (const double value : values) {
-    // A whole number without a point: as short as it can be, and the same to a reader.
-    if (std::isfinite(value) && value == std::floor(value) && std::abs(value) < 1e15) {
-      array.push_back(static_cast<std::int64_t>(value));
-    } else if (std::isfinite(value)) {
-      array.push_back(rounded(value, digits));
-    } else {
-      array.push_back(nullptr);
-    }
-  }
-  json_["columns"][name] = std::move(array);
+PageTable& PageTable::column(const std::string& name, std::span<const double> values) {
+  json_["columns"][name] =
+      values.size() > kMostPlain ? PageJson{{"doubles", packed(values)}} : plain(values);
+  return *this;
+}
+
+PageTable& PageTable::column(const std::string& name, std::span<const float> values) {
+  json_["columns"][name] =
+      values.size() > kMostPlain ? PageJson{{"floats", packed(values)}} : plain(values);
   return *this;
 }
 
@@ -97,7 +111,7 @@ PageTable& PageTable::levels(const std::string& name, std::span<const float> val
   for (std::size_t begin = 0; begin < values.size(); begin += rows_) {
     const std::span<const float> part = values.subspan(begin, rows_);
     const double peak = *std::max_element(part.begin(), part.end());
-    peaks.push_back(rounded(peak, 6));
+    peaks.push_back(static_cast<float>(peak));
     for (const float value : part) bytes.push_back(level(value, peak));
   }
   json_["columns"][name] = {
@@ -106,13 +120,7 @@ PageTable& PageTable::levels(const std::string& name, std::span<const float> val
 }
 
 PageTable& PageTable::words(const std::string& name, std::span<const std::uint16_t> values) {
-  std::vector<std::uint8_t> bytes;
-  bytes.reserve(2 * values.size());
-  for (const std::uint16_t value : values) {
-    bytes.push_back(static_cast<std::uint8_t>(value & 0xff));
-    bytes.push_back(static_cast<std::uint8_t>(value >> 8));
-  }
-  json_["columns"][name] = {{"words", base64(bytes)}};
+  json_["columns"][name] = {{"words", packed(values)}};
   return *this;
 }
 

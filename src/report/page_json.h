@@ -28,12 +28,17 @@ inline PageJson text(const std::string& text) { return keyed_texts(PageKey::none
 /// same rows (query heads of one kv head).
 class PageTable {
  public:
+  static constexpr std::size_t kMostPlain = 4096;
+
   PageTable(PageKey key, std::size_t rows, std::size_t share = 1);
 
   /// A column that is the same for every value of the key.
   PageTable& fixed(const std::string& name, PageJson values);
-  /// [key, row]; NaN becomes null. `digits` significant decimal digits, 17 keep every bit.
-  PageTable& column(const std::string& name, std::span<const double> values, int digits = 17);
+  /// [key, row]; NaN becomes null. More than kMostPlain numbers are packed: base64 of little-endian
+  /// float64.
+  PageTable& column(const std::string& name, std::span<const double> values);
+  /// The same in float32.
+  PageTable& column(const std::string& name, std::span<const float> values);
   PageTable& values(const std::string& name, PageJson values);
   /// [key, row] in eight bits, base64: level 255 stands for the key's `peaks`, each level less for
   /// a factor of 2^(1/16), 0 for zero or less than a 2^-15.9th of it.

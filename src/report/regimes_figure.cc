@@ -53,7 +53,10 @@ FigureOrReason regimes_figure(const ReportRun& run) {
   figure.values = {{"height", map_height(run)}};
   figure.alt = "Stacked bars: number of heads of each regime by layer";
   PageTable table(PageKey::none, counts.size());
-  table.fixed("layer", layer).fixed("regime", regime).fixed("order", order).column("heads", counts);
+  table.fixed("layer", layer)
+      .fixed("regime", regime)
+      .fixed("order", order)
+      .column("heads", std::span<const double>(counts));
   figure.tables.emplace_back("regimes", table);
   return figure;
 }

@@ -21,9 +21,11 @@
   const column = (values, rows) => {
     if (Array.isArray(values)) return (i) => values[i];
     if (!decoded.has(values)) {
-      if (values.words) {
-        const view = new DataView(bytes(values.words).buffer);
-        decoded.set(values, (i) => view.getUint16(2 * i, true));
+      const packed = values.doubles ? new Float64Array(bytes(values.doubles).buffer)
+        : values.floats ? new Float32Array(bytes(values.floats).buffer)
+          : values.words ? new Uint16Array(bytes(values.words).buffer) : null;
+      if (packed) {
+        decoded.set(values, (i) => (Number.isNaN(packed[i]) ? null : packed[i]));
       } else {
         const levels = bytes(values.levels);
         decoded.set(values, (i) => {
@@ -329,6 +331,7 @@
       for (const run of runs) {
         const figure = run.figures.find((candidate) => candidate.id === id);
         if (figure) slot.append(figureElement(run, figure));
+        else slot.append(element("p", { className: "note", textContent: `${run.name}: ${order[id].name} left out, see above` }));
       }
       byId(`${order[id].section}-figures`).append(slot);
     }

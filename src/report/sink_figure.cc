@@ -59,10 +59,10 @@ FigureOrReason sink_figure(const ReportRun& run) {
   const std::size_t heads = run.results.num_heads();
   const std::size_t sizes = curves.sizes();
   const auto selected_shares =
-      size_numbers(run.results, "residual_sinks_selected", curves.ranking, curves.set_sizes);
+      size_numbers(run.results, "sink_selected", curves.ranking, curves.set_sizes);
   const std::vector<double>& recall = curves.metrics[kRecallMetric].measured.mean;
-  PageJson layer = PageJson::array(), head = PageJson::array(), kind = PageJson::array();
-  std::vector<double> x, y;
+  PageJson layer = PageJson::array(), head = PageJson::array();
+  std::vector<double> x, y, shares;
   std::vector<std::string> findings, notes;
   for (std::size_t size = 0; size < sizes; ++size) {
     Points selected, unselected, all;
@@ -70,9 +70,7 @@ FigureOrReason sink_figure(const ReportRun& run) {
       const double r = recall[i * sizes + size];
       const double share = selected_shares ? (*selected_shares)[i * sizes + size] : std::nan("");
       const bool is_selected = share >= kSelectedShare;
-      kind.push_back(!selected_shares ? "not known"
-                     : is_selected    ? "in 90% or more of the documents"
-                                      : "in fewer");
+      shares.push_back(share);
       x.push_back((*similarity)[i]);
       y.push_back(r);
       if (std::isnan(r) || std::isnan((*similarity)[i])) continue;
@@ -101,7 +99,9 @@ FigureOrReason sink_figure(const ReportRun& run) {
                                   : PageJson{"not known"}}};
   PageTable table(PageKey::set_size, heads);
   table.fixed("layer", layer).fixed("head", head);
-  table.column("sink_similarity", x).column("recall", y).values("sink_selected", kind);
+  table.column("sink_similarity", std::span<const double>(x))
+      .column("recall", std::span<const double>(y));
+  table.column("sink_selected_share", std::span<const double>(shares));
   figure.tables.emplace_back("heads", table);
   PageTable selected(PageKey::head, 1);
   selected.values("layer", layer).values("head", head);

@@ -7,15 +7,15 @@ node=$(command -v node || command -v nodejs) || { echo "SKIPPED: node is not ins
 playwright=$TOPLENS_BUILD_DIR/browser/npm/node_modules/playwright-core
 toplens=$TOPLENS_BUILD_DIR/toplens
 out=$TOPLENS_BUILD_DIR/browser
-rm -rf "$out/run" "$out/markup" "$out/pictures"
+rm -rf "$out/run" "$out/markup" "$out/large" "$out/pictures"
 mkdir -p "$out"
 
 "$toplens" analyze "$TOPLENS_SOURCE_DIR/demo/model" --text "$TOPLENS_SOURCE_DIR/demo/text/held_out.txt" \
   --context-length 512 --documents 32 --out "$out/run" > "$out/run.txt" 2>&1
-TOPLENS_KEEP_LARGE_REPORT=$out/large.html \
+TOPLENS_KEEP_LARGE_RUN=$out/large \
   "$TOPLENS_BUILD_DIR/tests/toplens_report_test" --gtest_filter='*AThousandHeads*' > "$out/large.txt"
 "$node" "$TOPLENS_SOURCE_DIR/tests/browser/report_page.mjs" \
-  "$playwright" "$out/run" "$out/pictures" "$out/large.html"
+  "$playwright" "$out/run" "$out/pictures" "$out/large"
 
 # A document that would run a script if its text were ever taken for markup.
 printf '%s' '</script><script>window.ranText = 1</script><img src=x onerror="window.ranText = 2">' \
