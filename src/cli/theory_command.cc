@@ -8,8 +8,15 @@
 
 #include "cli/commands.h"
 #include "cli/terminal.h"
+#include "cli/theory_options.h"
 #include "cli/theory_report.h"
 #include "cli/usage_error.h"
+#include "results/fits_dataset.h"
+#include "results/netcdf_file.h"
+#include "results/run_directory.h"
+#include "results/theory_dataset.h"
+#include "results/theory_json.h"
+#include "results/theory_text.h"
 #include "theory/theory_curve.h"
 
 namespace toplens {
@@ -30,6 +37,10 @@ struct Arguments {
   int documents = 32;
   int envelope_documents = 0;
   std::string violation;
+  std::string from;  // a run directory
+  TheoryArguments predictions;
+  std::vector<std::string> given_predictions;
+  std::string out;
   bool sensitivity = false;
   int threads = 0;
   bool json = false;
@@ -254,6 +265,25 @@ void run_simulation(const Arguments& arguments) {
                               : simulation_report(population, options, simulated));
 }
 
+/// The fits and predictions of a finished run, anew.
+void run_from(Arguments arguments) {
+  const nlohmann::ordered_json run = read_run_json(arguments.from);
+  arguments.predictions.draws = arguments.draws > 0 ? arguments.draws : 32;
+  arguments.predictions.envelope_documents = arguments.envelope_documents;
+  const RunTheoryOptions options =
+      arguments.predictions.options(run["settings"]["protocol"].value("seed", arguments.seed));
+  ThreadPool pool(arguments.threads > 0 ? arguments.threads : available_threads());
+  const PooledTheory theory = pool_theory(PartsReader::of_run(arguments.from), options, pool);
+  if (!arguments.out.empty()) {
+    Dataset heads = make_heads_dataset(theory.run.layers, theory.run.heads);
+    add_fit_variables(heads, theory.run.fits, theory.shape);
+    add_theory_variables(heads, theory, options);
+    write_netcdf(arguments.out, heads);
+  }
+  print_output(arguments.json ? theory_json(theory, options).dump() + "\n"
+                              : theory_summary(theory, options));
+}
+
 void refuse(bool given, std::string_view option, std::string_view reason) {
   if (given) throw UsageError(fmt::format("{} {}", option, reason));
 }
@@ -268,6 +298,20 @@ void run(Arguments arguments) {
     }
   }
   from_command_line([&] { check(arguments.parameters); });
+  if (!arguments.from.empty()) {
+    refuse(!arguments.given.empty(),
+           fmt::format("--{}", arguments.given.empty() ? "" : arguments.given.front()),
+           "is fitted by the run; it cannot go with --from");
+    refuse(arguments.simulate > 0, "--simulate", "cannot go with --from");
+    refuse(!arguments.sweep.empty(), "--sweep", "cannot go with --from");
+    refuse(!arguments.violation.empty() || arguments.sensitivity, "--violate and --sensitivity",
+           "need --simulate");
+    run_from(std::move(arguments));
+    return;
+  }
+  for (const std::string& option : arguments.given_predictions)
+    refuse(true, option, "needs --from");
+  refuse(!arguments.out.empty(), "--out", "needs --from");
   if (arguments.simulate > 0) {
     refuse(!arguments.sweep.empty(), "--sweep", "draws curves; it cannot go with --simulate");
     refuse(arguments.sensitivity && !arguments.violation.empty(), "--violate",
@@ -286,8 +330,9 @@ void run(Arguments arguments) {
 
 void add_theory_command(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<Arguments>();
-  CLI::App& command = *app.add_subcommand(
-      "theory", "Envelopes of precision, recall and F from assumptions alone, without a model");
+  CLI::App& command = *app.add_subcommand("theory",
+                                          "Envelopes of precision, recall and F from assumptions "
+                                          "alone, without a model; or anew from a run");
   std::vector<std::pair<std::string_view, CLI::Option*>> parameters;
   for (const GenerativeParameter& row : generative_parameters()) {
     parameters.emplace_back(
@@ -338,11 +383,21 @@ void add_theory_command(CLI::App& app, Action& action) {
                      "no-decay, slow-decay, induction-spikes, second-sink");
   command.add_flag("--sensitivity", arguments->sensitivity,
                    "A table of coverage and error with each assumption broken in turn");
+  command
+      .add_option("--from", arguments->from,
+                  "Fit and predict anew from the parts of a run of analyze")
+      ->type_name("RUN_DIR");
+  const std::vector<CLI::Option*> predictions = arguments->predictions.add_sources_to(command);
+  command.add_option("--out", arguments->out, "With --from: a netCDF file for the results by head")
+      ->type_name("FILE.nc");
   command.add_option("--threads", arguments->threads, "Worker threads; 0: all")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
   command.add_flag("--json", arguments->json, "JSON instead of CSV or text");
-  command.callback([&action, arguments, parameters] {
+  command.callback([&action, arguments, parameters, predictions] {
+    for (const CLI::Option* option : predictions) {
+      if (option->count() > 0) arguments->given_predictions.push_back(option->get_name());
+    }
     for (const auto& [name, option] : parameters) {
       if (option->count() > 0) arguments->given.push_back(name);
     }

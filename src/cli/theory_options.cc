@@ -4,26 +4,35 @@
 
 namespace toplens {
 
+namespace {
+
+CLI::Option* in_group(CLI::Option* option) {
+  return option->capture_default_str()->group("Predictions");
+}
+
+}  // namespace
+
+std::vector<CLI::Option*> TheoryArguments::add_sources_to(CLI::App& command) {
+  return {in_group(command.add_option("--weights", weights,
+                                      "Attention weights of predictions: measured, or drawn from "
+                                      "the fitted profile")),
+          in_group(command.add_option("--effective-dimension", dimension,
+                                      "d of the formulas: head-dim, or the values' "
+                                      "effective-rank")),
+          in_group(command.add_option("--residuals", residuals,
+                                      "Residual cosines: fitted, or isotropic (sigma = 1, "
+                                      "beta = 0), where the dimension alone decides"))};
+}
+
 void TheoryArguments::add_to(CLI::App& command) {
-  const auto group = [](CLI::Option* option) {
-    option->capture_default_str()->group("Predictions");
-  };
-  group(command.add_option("--weights", weights,
-                           "Attention weights of predictions: measured, or drawn from the fitted "
-                           "profile"));
-  group(command.add_option("--effective-dimension", dimension,
-                           "d of the formulas: head-dim, or the values' effective-rank"));
-  group(command.add_option("--residuals", residuals,
-                           "Residual cosines: fitted, or isotropic (sigma = 1, beta = 0), where "
-                           "the dimension alone decides"));
-  group(command
-            .add_option("--draws", draws,
-                        "Draws of the scalar model for each head and document, theory.md (24)")
-            ->check(CLI::Range(1, 100000)));
-  group(command
-            .add_option("--envelope-documents", envelope_documents,
-                        "Documents of each head whose envelopes are drawn; 0: all")
-            ->check(CLI::Range(0, 1 << 30)));
+  add_sources_to(command);
+  in_group(command.add_option("--draws", draws,
+                              "Draws of the scalar model for each head and document, theory.md "
+                              "(24)"))
+      ->check(CLI::Range(1, 100000));
+  in_group(command.add_option("--envelope-documents", envelope_documents,
+                              "Documents of each head whose envelopes are drawn; 0: all"))
+      ->check(CLI::Range(0, 1 << 30));
 }
 
 RunTheoryOptions TheoryArguments::options(std::uint64_t seed) const {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -19,7 +20,10 @@ struct TheoryArguments {
   int draws = 32;
   int envelope_documents = 0;
 
+  /// All of them.
   void add_to(CLI::App& command);
+  /// Without --draws and --envelope-documents, for a command that has its own.
+  std::vector<CLI::Option*> add_sources_to(CLI::App& command);
   /// `seed` of the run. Throws UsageError for unknown names, listing the valid ones.
   RunTheoryOptions options(std::uint64_t seed) const;
 };

@@ -56,7 +56,8 @@ Json assumptions_json(const AssumptionCounts& counts) {
             {"median_norm_spread", number(counts.norm_spread)},
             {"sinks_estimated", counts.sinks_estimated},
             {"sinks_compressed", counts.sinks_compressed},
-            {"median_sink_norm_ratio", number(counts.sink_norm_ratio)}}},
+            {"median_sink_norm_ratio", number(counts.sink_norm_ratio)},
+            {"median_sink_mass", number(counts.sink_mass)}}},
           {"similarity_decay",
            {{"estimated", counts.similarity_estimated},
             {"decay_present", counts.decay_present},
@@ -165,7 +166,8 @@ std::vector<LayerRange> layer_thirds(std::size_t layers) {
   return ranges;
 }
 
-AssumptionCounts count_assumptions(std::span<const HeadFit> fits) {
+AssumptionCounts count_assumptions(const RunTheory& run) {
+  const std::vector<HeadFit>& fits = run.fits;
   AssumptionCounts counts;
   counts.heads = fits.size();
   std::vector<double> spreads, ratios, lengths, cosines, sinks, r_squared;
@@ -196,6 +198,11 @@ AssumptionCounts count_assumptions(std::span<const HeadFit> fits) {
     sinks.push_back(values.sink_similarity.mean);
     r_squared.push_back(fit.profile.r_squared);
   }
+  std::vector<double> sink_masses;
+  for (const HeadTheory& head : run.heads_of.front()) {
+    if (!head.sizes.empty()) sink_masses.push_back(head.sink_mass);
+  }
+  counts.sink_mass = median(sink_masses);
   counts.norm_spread = median(spreads);
   counts.sink_norm_ratio = median(ratios);
   counts.decay_length = median(lengths);
@@ -225,7 +232,7 @@ Json theory_json(const PooledTheory& theory, const RunTheoryOptions& options) {
                      {"seed", options.seed},
                      {"sampled_unselected_per_document", AssumptionLayout::kSampledOthers},
                      {"effective_rank_documents", AssumptionOptions().effective_rank_documents}};
-  json["assumptions"] = assumptions_json(count_assumptions(theory.run.fits));
+  json["assumptions"] = assumptions_json(count_assumptions(theory.run));
   json["rankings"] = Json::array();
   for (std::size_t r = 0; r < theory.run.rankings.size(); ++r) {
     if (!has_prediction(theory.run.rankings[r])) continue;

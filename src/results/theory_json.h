@@ -1,6 +1,10 @@
 #pragma once
 
+#include <cstddef>
+#include <map>
 #include <span>
+#include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -32,9 +36,9 @@ struct AssumptionCounts {
   std::map<std::string, std::size_t> norm_reasons, decay_reasons, profile_reasons;
   // Medians over the heads where estimated; NaN where there is none.
   double norm_spread = 0, sink_norm_ratio = 0, decay_length = 0, mean_cosine = 0;
-  double sink_similarity = 0, profile_r_squared = 0;
+  double sink_similarity = 0, sink_mass = 0, profile_r_squared = 0;
 };
-AssumptionCounts count_assumptions(std::span<const HeadFit> fits);
+AssumptionCounts count_assumptions(const RunTheory& run);
 
 /// rho_0 of each head, NaN where not estimable.
 std::vector<double> sink_similarities(std::span<const HeadFit> fits);

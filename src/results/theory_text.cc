@@ -13,43 +13,57 @@ namespace toplens {
 namespace {
 
 constexpr std::string_view kRow = "  {:<14}";
+/// Below this median share of attention nobody would speak of a sink.
+constexpr double kSmallSinkMass = 0.1;
 
 std::string number(double value) { return std::isnan(value) ? "-" : fmt::format("{:.3f}", value); }
 
-/// Reasons by how often they are met: "12 decay within one lag, 3 no decay".
-std::string list_reasons(const std::map<std::string, std::size_t>& reasons) {
+void add_reasons(std::string& text, const std::map<std::string, std::size_t>& reasons) {
   std::vector<std::pair<std::size_t, std::string>> sorted;
   for (const auto& [reason, count] : reasons) sorted.emplace_back(count, reason);
   std::sort(sorted.begin(), sorted.end(), std::greater<>());
-  std::vector<std::string> texts;
-  for (const auto& [count, reason] : sorted) texts.push_back(fmt::format("{} {}", count, reason));
-  return fmt::format("{}", fmt::join(texts, "; "));
+  for (const auto& [count, reason] : sorted) {
+    text += fmt::format("      {:>4}  {}\n", count, reason);
+  }
 }
 
+std::string of_heads(std::size_t count, std::size_t all) {
+  return fmt::format("{} of {} heads", count, all);
+}
+
+/// What holds, in words; medians are over the heads where the figure could be estimated.
 std::string assumption_lines(const AssumptionCounts& c) {
-  std::string text = "Assumptions, fitted by head\n";
-  text += fmt::format(
-      "  A1 stable norms     sd {} of the mean (median of {} heads); sink {} of the mean, "
-      "compressed in {} of {} heads\n",
-      number(c.norm_spread), c.norms_estimated, number(c.sink_norm_ratio), c.sinks_compressed,
-      c.sinks_estimated);
-  text += fmt::format(
-      "  A2 similarity       decays in {} of {} heads (median length {} tokens), mean cosine {}, "
-      "with the sink {}\n",
-      c.decay_present, c.similarity_estimated, number(c.decay_length), number(c.mean_cosine),
-      number(c.sink_similarity));
-  if (!c.decay_reasons.empty()) {
-    text += fmt::format("                      elsewhere: {}\n", list_reasons(c.decay_reasons));
+  std::string text = "Assumptions, fitted by head (figures are medians over heads)\n";
+  text += fmt::format("  A1  stable norms: the values' norms vary by {:.0f}% of their mean\n",
+                      100 * c.norm_spread);
+  add_reasons(text, c.norm_reasons);
+  if (c.sinks_estimated == 0) {
+    text += "      the sink: token 0 is visible to no head\n";
+  } else {
+    text += fmt::format("      compressed sink: in {}; token 0's norm is {:.2f} of the mean\n",
+                        of_heads(c.sinks_compressed, c.sinks_estimated), c.sink_norm_ratio);
   }
+  text += fmt::format("  A2  similarity decays exponentially: in {}",
+                      of_heads(c.decay_present, c.similarity_estimated));
+  if (c.decay_present > 0) text += fmt::format(", over {:.1f} tokens", c.decay_length);
+  text += fmt::format("; mean cosine far apart {}, with token 0 {}\n", number(c.mean_cosine),
+                      number(c.sink_similarity));
+  add_reasons(text, c.decay_reasons);
   if (c.similarity_not_applicable > 0) {
     text += fmt::format(
-        "                      not applicable in {} heads: over 5% of the unselected have a "
-        "near-duplicate among the selected\n",
-        c.similarity_not_applicable);
+        "      not applicable to {}: over 5% of their unselected tokens have a near-duplicate "
+        "among the selected\n",
+        of_heads(c.similarity_not_applicable, c.heads));
   }
   text += fmt::format(
-      "  A3 profile          recency in {} of {} heads, oscillation in {}; R^2 {} (median)\n",
-      c.recency_present, c.profile_estimated, c.oscillation_present, number(c.profile_r_squared));
+      "  A3  attention by position: recency in {}, oscillation in {}; the profile explains {:.0f}% "
+      "of the variance of the mean log-weights\n",
+      of_heads(c.recency_present, c.profile_estimated), c.oscillation_present,
+      100 * c.profile_r_squared);
+  add_reasons(text, c.profile_reasons);
+  text += fmt::format(
+      "  The sink, token 0, holds {} of the attention (median){}\n", number(c.sink_mass),
+      c.sink_mass < kSmallSinkMass ? ": most of these heads have no attention sink" : "");
   return text;
 }
 
@@ -94,6 +108,18 @@ std::string coverage_table(const PooledTheory& theory, std::size_t ranking) {
   return text;
 }
 
+/// Whether the prediction says more of the heads than their mean does.
+std::string finding(std::span<const HeadTheory> heads) {
+  const CoverageSummary f = summarize_coverage(coverage_cells(heads, Metric::f_score));
+  if (f.cells == 0) return "";
+  const bool better = f.centre_error.mean < f.baseline_error.mean;
+  return fmt::format(
+      "The predicted F is {:.3f} off on average, the mean over heads {:.3f}: the fitted "
+      "assumptions "
+      "say {} of a head's F than that mean does.\n",
+      f.centre_error.mean, f.baseline_error.mean, better ? "more" : "less");
+}
+
 std::string checks(const PooledTheory& theory, std::size_t ranking, std::uint64_t seed) {
   const std::vector<HeadTheory>& heads = theory.run.heads_of[ranking];
   const ConditionalCheck check = check_conditional(heads);
@@ -107,13 +133,17 @@ std::string checks(const PooledTheory& theory, std::size_t ranking, std::uint64_
       show(regime.predicted), show(regime.critical));
   const std::vector<SinkCorrelations> sinks =
       sink_correlations(heads, sink_similarities(theory.run.fits), seed);
-  if (!sinks.empty()) text += "Sink similarity with recall, Spearman over heads\n";
+  if (!sinks.empty()) {
+    text += fmt::format(
+        "Sink similarity with recall, Spearman over heads by whether token 0 is selected "
+        "(theory.md (26): rising where it is)\n  {:>5} {:>6} {:<24} {:<24} {:>6} {:<24} {:>6} {}\n",
+        "N", "heads", "selected", "sink mass taken out", "heads", "not selected", "heads", "all");
+  }
   for (const SinkCorrelations& row : sinks) {
-    text += fmt::format("  N = {:<5}", row.set_size);
-    text += fmt::format("sink selected ({} heads) {}, sink mass taken out {};",
-                        row.selected.observations, show(row.selected), show(row.selected_partial));
-    text += fmt::format(" not selected ({}) {}; all ({}) {}\n", row.unselected.observations,
-                        show(row.unselected), row.all.observations, show(row.all));
+    text += fmt::format("  {:>5} {:>6} {:<24} {:<24} {:>6} {:<24} {:>6} {}\n", row.set_size,
+                        row.selected.observations, show(row.selected), show(row.selected_partial),
+                        row.unselected.observations, show(row.unselected), row.all.observations,
+                        show(row.all));
   }
   std::vector<std::string> best;
   for (const auto& [set_size, count] : best_small_sizes(heads)) {
@@ -140,10 +170,12 @@ std::string show(const RankCorrelation& correlation) {
 }
 
 std::string theory_summary(const PooledTheory& theory, const RunTheoryOptions& options) {
-  const AssumptionCounts counts = count_assumptions(theory.run.fits);
+  const AssumptionCounts counts = count_assumptions(theory.run);
   if (counts.norms_estimated == 0) {
-    return fmt::format("Theory: nothing could be fitted in any of {} heads: {}\n", counts.heads,
-                       list_reasons(counts.norm_reasons));
+    std::string text =
+        fmt::format("Theory: nothing could be fitted in any of {} heads\n", counts.heads);
+    add_reasons(text, counts.norm_reasons);
+    return text;
   }
   std::string text = assumption_lines(counts);
   for (std::size_t r = 0; r < theory.run.rankings.size(); ++r) {
@@ -154,7 +186,8 @@ std::string theory_summary(const PooledTheory& theory, const RunTheoryOptions& o
         "base: of the mean over heads)\n\n",
         name(theory.run.rankings[r]), name_in(kWeightSourceNames, options.head.weights),
         name_in(kResidualSourceNames, options.residuals));
-    text += coverage_table(theory, r) + "\n" + checks(theory, r, options.seed);
+    text += coverage_table(theory, r) + "\n" + finding(theory.run.heads_of[r]) +
+            checks(theory, r, options.seed);
     break;  // the others are in theory.json
   }
   return text;

@@ -113,7 +113,7 @@ TEST_P(FitsOf, RecordsSurviveTheFile) {
   std::vector<std::string> documents;
   for (std::size_t d = 0; d < GetParam().documents; ++d) documents.push_back(std::to_string(d));
   part.add_coordinate("document", documents);
-  part.add_dimension("layer", 2);
+  part.add_coordinate("layer", std::vector<std::int32_t>{0, 1});
   part.add_dimension("head", 2);
   add_theory_records(part, records);
   const testing::TemporaryDirectory directory;
