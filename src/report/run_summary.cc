@@ -37,6 +37,32 @@ std::string list_of(const nlohmann::ordered_json& run, const std::string& pointe
   return fmt::format("{}", fmt::join(items, separator));
 }
 
+/// Of theory.json: how the predicted curve and its envelope fared over all heads and sizes.
+void add_theory_headlines(std::vector<RunSummary::Item>& headlines, const ReportRun& run) {
+  if (!run.results.theory) return;
+  const nlohmann::json& theory = *run.results.theory;
+  const nlohmann::json::json_pointer rankings("/rankings"), overall("/overall/f_score");
+  if (!theory.contains(rankings) || !theory.at(rankings).is_array()) return;
+  for (const nlohmann::json& ranking : theory.at(rankings)) {
+    if (!ranking.contains("ranking") || ranking.at("ranking") != shown_ranking(run.results) ||
+        !ranking.contains(overall)) {
+      continue;
+    }
+    const auto mean = [&](const char* key) {
+      const nlohmann::json::json_pointer at = nlohmann::json::json_pointer(key) / "mean";
+      const nlohmann::json& figures = ranking.at(overall);
+      return figures.contains(at) && figures.at(at).is_number() ? figures.at(at).get<double>()
+                                                                : std::nan("");
+    };
+    headlines.push_back({fmt::format("of mean F lie in the envelope, which is {} wide",
+                                     number_text(mean("/width"))),
+                         percent_text(mean("/coverage"))});
+    headlines.push_back({"mean error of the predicted F", number_text(mean("/centre_error"))});
+    headlines.push_back(
+        {"error of predicting the mean over heads", number_text(mean("/baseline_error"))});
+  }
+}
+
 void add_headlines(std::vector<RunSummary::Item>& headlines, const ReportRun& run) {
   const auto heads = static_cast<double>(run.results.num_heads());
   if (run.curves) {
@@ -67,8 +93,7 @@ void add_headlines(std::vector<RunSummary::Item>& headlines, const ReportRun& ru
   };
   median("sink_mass", "sink mass, median head");
   median("sink_similarity", "sink similarity, median head");
-  median("coverage_f_score", "coverage of the envelope (F), median head");
-  median("centre_error_f_score", "error of the predicted F, median head");
+  add_theory_headlines(headlines, run);
 }
 
 }  // namespace
