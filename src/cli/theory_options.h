@@ -18,7 +18,7 @@ struct TheoryArguments {
   std::string dimension = "head-dim";
   std::string residuals = "fitted";
   int draws = 32;
-  int envelope_documents = 0;
+  int envelope_documents = 16;
 
   /// All of them.
   void add_to(CLI::App& command);

@@ -79,6 +79,8 @@ class TheoryStage : public AnalysisStage {
     if (queries.is_last() && euclidean) return;
     final_geometry_ = measured;
     final_geometry_->distances = {Distance::euclidean};
+    final_geometry_->with_inversions =
+        true;  // theory.md (8) needs them, and of one query they cost little
   }
 
   void describe(Protocol& protocol) const override { protocol.theory = true; }

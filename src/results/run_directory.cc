@@ -87,8 +87,9 @@ void remove_leftovers(const fs::path& directory) {
 
 bool is_complete(const nlohmann::ordered_json& run) { return run.at("status") == "complete"; }
 
-std::string settings_digest(const RunManifest& manifest) {
-  return sha256(manifest.settings().dump());
+// Keys sorted: run.json, read back, does not keep their order.
+std::string settings_digest(const nlohmann::ordered_json& settings) {
+  return sha256(nlohmann::json(settings).dump());
 }
 
 fs::path part_path(const fs::path& run_directory, int index) {
@@ -172,7 +173,7 @@ PartsReader PartsReader::of_run(const fs::path& run_directory) {
                             (run_directory / kRunJson).string()));
   }
   return PartsReader(run_directory, (documents.get<int>() + per_part - 1) / per_part,
-                     sha256(run["settings"].dump()));
+                     settings_digest(run["settings"]));
 }
 
 Dataset PartsReader::read(const std::vector<std::string>& only,
@@ -183,7 +184,7 @@ Dataset PartsReader::read(const std::vector<std::string>& only,
 }
 
 RunDirectory::RunDirectory(fs::path path, std::unique_ptr<Lock> lock, const RunManifest& manifest)
-    : path_(std::move(path)), lock_(std::move(lock)), settings_sha256_(settings_digest(manifest)) {}
+    : path_(std::move(path)), lock_(std::move(lock)), settings_sha256_(settings_digest(manifest.settings())) {}
 RunDirectory::RunDirectory(RunDirectory&&) noexcept = default;
 RunDirectory& RunDirectory::operator=(RunDirectory&&) noexcept = default;
 RunDirectory::~RunDirectory() = default;

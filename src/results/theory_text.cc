@@ -112,12 +112,13 @@ std::string coverage_table(const PooledTheory& theory, std::size_t ranking) {
 std::string finding(std::span<const HeadTheory> heads) {
   const CoverageSummary f = summarize_coverage(coverage_cells(heads, Metric::f_score));
   if (f.cells == 0) return "";
-  const bool better = f.centre_error.mean < f.baseline_error.mean;
+  const double gain = 1.0 - f.centre_error.mean / f.baseline_error.mean;
   return fmt::format(
-      "The predicted F is {:.3f} off on average, the mean over heads {:.3f}: the fitted "
-      "assumptions "
-      "say {} of a head's F than that mean does.\n",
-      f.centre_error.mean, f.baseline_error.mean, better ? "more" : "less");
+      "The predicted F is {:.3f} off on average, the mean over heads {:.3f}: the fitted assumptions "
+      "say {} of a head's F {} that mean does.\n",
+      f.centre_error.mean, f.baseline_error.mean,
+      std::abs(gain) < 0.05 ? "about as much" : gain > 0 ? "more" : "less",
+      std::abs(gain) < 0.05 ? "as" : "than");
 }
 
 std::string checks(const PooledTheory& theory, std::size_t ranking, std::uint64_t seed) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -9,13 +10,51 @@
 
 #include "geometry/gram_walk.h"
 #include "geometry/head_geometry.h"
-#include "theory/residual_fit.h"
+#include "theory/residual_pool.h"
 
 namespace toplens {
 
 namespace {
 
 constexpr std::uint64_t kPopulationStream = 12;
+
+/// Below this share of |s|^2 what the sink leaves of it is rounding.
+constexpr double kNothingLeft = 1e-12;
+
+/// cos(v_i, s) by rank from the products <v_i, s>; NaN where one has no norm.
+std::vector<float> cosines_by_rank(const MeasuredQuery& query, std::span<const double> norms,
+                                   std::span<const double> products, std::size_t size_index) {
+  std::vector<float> cosines(query.order.size());
+  for (std::size_t r = 0; r < cosines.size(); ++r) {
+    const std::size_t i = query.order[r];
+    cosines[r] = static_cast<float>(products[i] / (norms[i] * query.aggregate_norms[size_index]));
+  }
+  return cosines;
+}
+
+/// What AssumptionObserver would leave of one set size, near-duplicates and the sample aside.
+SizeRecord record_of(const MeasuredQuery& query, std::span<const double> norms,
+                     std::span<const double> products, std::span<const float> cosines,
+                     std::size_t set_size, std::size_t size_index) {
+  SizeRecord record;
+  record.set_size = set_size;
+  record.aggregate_norm = query.aggregate_norms[size_index];
+  record.competitors =
+      cosines.subspan(set_size, AssumptionLayout::competitors(set_size, query.order.size()));
+  const auto selected = query.order.begin() + static_cast<std::ptrdiff_t>(set_size);
+  const double w = query.contributions[0];
+  double product = products[0] / norms[0];  // <v_0, s> / |v_0|
+  double square = record.aggregate_norm * record.aggregate_norm;
+  if (std::find(query.order.begin(), selected, 0u) != selected) {
+    const double rest = square - 2.0 * w * product + w * w;  // |s - y_0|^2
+    square = rest > kNothingLeft * square ? rest : 0.0;
+    product -= w;
+  }
+  record.sink_aggregate_norm = std::sqrt(square);
+  record.sink_cosine = square > 0.0 ? product / record.sink_aggregate_norm
+                                    : std::numeric_limits<double>::quiet_NaN();
+  return record;
+}
 
 }  // namespace
 
@@ -62,7 +101,7 @@ struct HeadSimulator::State {
   }
 
   void measure(const GenerativeHead& head, std::uint64_t document, MeasuredQuery& record,
-               std::span<const HeadAssumptions> told, std::vector<std::vector<ResidualFit>>& fits);
+               std::span<const HeadAssumptions> told, std::vector<std::vector<ResidualPool>>& fits);
 
   SimulationOptions options;
   HeadEvaluator evaluator;
@@ -74,7 +113,7 @@ struct HeadSimulator::State {
 
 void HeadSimulator::State::measure(const GenerativeHead& head, std::uint64_t document,
                                    MeasuredQuery& record, std::span<const HeadAssumptions> told,
-                                   std::vector<std::vector<ResidualFit>>& fits) {
+                                   std::vector<std::vector<ResidualPool>>& fits) {
   const DrawnDocument drawn = head.draw(document);
   const std::size_t length = drawn.attention.size();
   const auto dimension = static_cast<std::size_t>(head.parameters().dimension);
@@ -91,12 +130,12 @@ void HeadSimulator::State::measure(const GenerativeHead& head, std::uint64_t doc
   AlignedVector<double> squared(walk.values().panels() * kPanelColumns + kLaneBlock);
   squared_norms(walk.values(), squared);
   AlignedVector<double> weights(padded_to_lanes(length), 0.0);
-  std::vector<double> norms(length);
+  std::vector<double> norms;
   record.attention.assign(drawn.attention.begin(), drawn.attention.end());
   record.contributions.resize(length);
   for (std::size_t i = 0; i < length; ++i) {
     weights[i] = record.attention[i];
-    norms[i] = std::sqrt(squared[i]);
+    norms.push_back(std::sqrt(squared[i]));
     record.contributions[i] = weights[i] * norms[i];
   }
   const std::span<const std::uint32_t> order =
@@ -109,6 +148,8 @@ void HeadSimulator::State::measure(const GenerativeHead& head, std::uint64_t doc
   for (std::size_t a = 0; a < told.size(); ++a) {
     assumed[a].compute(record.tokens(), told[a].similarity, told[a].sink_similarity, sizes);
   }
+  const auto sink_rank = static_cast<std::size_t>(
+      std::find(record.order.begin(), record.order.end(), 0u) - record.order.begin());
   record.selected_scores.clear();
   record.aggregate_norms.clear();
   walk.start(0, length, record.order, weights.data());
@@ -124,9 +165,10 @@ void HeadSimulator::State::measure(const GenerativeHead& head, std::uint64_t doc
     squared_norm = std::max(squared_norm, 0.0);
     record.selected_scores.push_back(std::move(scores));
     record.aggregate_norms.push_back(std::sqrt(squared_norm));
+    const std::vector<float> cosines = cosines_by_rank(record, norms, product, n);
+    const SizeRecord size = record_of(record, norms, product, cosines, sizes[n], n);
     for (std::size_t a = 0; a < told.size(); ++a) {
-      fits[a][n].add(record.tokens(),
-                     {sizes[n], product.first(length), norms, squared_norm, assumed[a].others(n)});
+      fits[a][n].add(size, assumed[a].others(n), sink_rank);
     }
   }
 }
@@ -147,9 +189,9 @@ std::vector<HeadTheory> HeadSimulator::simulate(const GenerativeHead& head,
   if (state.sizes.empty()) {
     throw Error(fmt::format("no set size is below the length {}", head.parameters().length));
   }
-  std::vector<std::vector<ResidualFit>> fits(told.size());
-  for (std::vector<ResidualFit>& fit : fits) {
-    for (const std::size_t size : state.sizes) fit.emplace_back(static_cast<int>(size));
+  std::vector<std::vector<ResidualPool>> fits(told.size());
+  for (std::vector<ResidualPool>& fit : fits) {
+    fit.resize(state.sizes.size());
   }
   std::vector<MeasuredQuery> records(static_cast<std::size_t>(state.options.documents));
   for (std::size_t document = 0; document < records.size(); ++document) {
@@ -159,8 +201,10 @@ std::vector<HeadTheory> HeadSimulator::simulate(const GenerativeHead& head,
   for (std::size_t a = 0; a < told.size(); ++a) {
     HeadAssumptions assumptions = told[a];
     assumptions.residuals = {{state.options.ranking, {}}};
-    for (const ResidualFit& fit : fits[a]) {
-      assumptions.residuals.front().sizes.push_back(fit.residuals(assumptions.dimension));
+    for (std::size_t n = 0; n < state.sizes.size(); ++n) {
+      const auto size = static_cast<int>(state.sizes[n]);
+      assumptions.residuals.front().sizes.push_back(
+          fits[a][n].estimate(size, assumptions.dimension, true).competitors);
     }
     results.push_back(state.evaluator.evaluate(head_number, assumptions, state.options.ranking,
                                                state.sizes, records));

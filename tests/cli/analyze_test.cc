@@ -12,12 +12,14 @@
 #include "io/atomic_file.h"
 #include "results/geometry_dataset.h"
 #include "results/netcdf_file.h"
+#include "results/theory_part.h"
 #include "support/command.h"
 #include "support/engine_run.h"
 #include "support/golden_records.h"
 #include "support/safetensors_writer.h"
 #include "support/scratch_directory.h"
 #include "support/shared_data.h"
+#include "theory/head_fit.h"
 
 namespace toplens {
 namespace {
@@ -49,13 +51,20 @@ void expect_same_values(const Dataset& a, const Dataset& b) {
   for (const LabelledArray& variable : a.variables()) {
     const LabelledArray& other = b.variable(variable.name);
     ASSERT_EQ(type_name(variable.values), type_name(other.values));
-    if (const auto* floats = std::get_if<std::vector<float>>(&variable.values)) {
-      const auto& others = std::get<std::vector<float>>(other.values);
-      ASSERT_EQ(floats->size(), others.size());
-      ASSERT_EQ(std::memcmp(floats->data(), others.data(), floats->size() * sizeof(float)), 0)
-          << variable.name;
-      ++compared;
-    }
+    std::visit(
+        [&](const auto& values) {
+          using T = typename std::decay_t<decltype(values)>::value_type;
+          const auto& others = std::get<std::vector<T>>(other.values);
+          ASSERT_EQ(values.size(), others.size());
+          if constexpr (std::is_floating_point_v<T>) {
+            ASSERT_EQ(std::memcmp(values.data(), others.data(), values.size() * sizeof(T)), 0)
+                << variable.name;
+            ++compared;
+          } else {
+            ASSERT_EQ(values, others) << variable.name;
+          }
+        },
+        variable.values);
   }
   EXPECT_GE(compared, kGeometryMetrics.size());
 }
@@ -397,6 +406,68 @@ TEST(Analyze, TheoryFitsAreOfTheRecordsInTheParts) {
     }
   }
   EXPECT_NEAR(heads.values<double>("norm_mean")[0] / (sum / (17.0 * 23.0)), 1.0, 1e-6);
+}
+
+TEST(Analyze, TheoryIsTheSameFromTheRunAndForLayersTogether) {
+  const ScratchDirectory scratch;
+  write_documents(scratch / "ids.npy", 9, 24);
+  AnalyzeArguments run = arguments("tiny-llama3-gqa", scratch / "ids.npy", scratch / "run");
+  run.documents = 9;
+  CountingListener listener;
+  const AnalyzeOutcome outcome = analyze(run, listener);
+  const CommandResult again = run_command(
+      testing::tool(), {"theory", "--from", scratch / "run", "--envelope-documents", "16", "--json",
+                        "--out", scratch / "heads.nc", "--threads", "1"});
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(nlohmann::ordered_json::parse(again.out), outcome.json.at("theory"));
+  EXPECT_EQ(nlohmann::ordered_json::parse(read_text_file(scratch / "run" / "theory.json")),
+            outcome.json.at("theory"));
+
+  // A layer at a time gives what all layers together give, random rankings included.
+  const Dataset parts = concatenate_documents(
+      std::vector<Dataset>{read_netcdf(scratch / "run" / "parts" / "part-0000.nc"),
+                           read_netcdf(scratch / "run" / "parts" / "part-0001.nc")},
+      std::vector<std::string>{"first", "second"});
+  ThreadPool pool(2);
+  const std::vector<HeadFit> fits = fit_heads(theory_records(parts), 2027, pool);
+  const Dataset heads = read_netcdf(scratch / "run" / "heads.nc");
+  const Dataset from = read_netcdf(scratch / "heads.nc");
+  const auto beta = heads.values<double>("residual_beta");
+  const std::size_t sizes = heads.dimension_size("set_size");
+  const auto rankings = heads.labels<std::string>("ranking");
+  std::size_t cell = 0;
+  for (const HeadFit& fit : fits) {
+    for (std::size_t r = 0; r < rankings.size(); ++r) {
+      for (std::size_t n = 0; n < sizes; ++n, ++cell) {
+        EXPECT_EQ(beta[cell], fit.residuals[r].sizes[n].competitors.beta) << rankings[r] << n;
+      }
+    }
+  }
+  ASSERT_EQ(cell, beta.size());
+  expect_same_values(from, heads);
+  // What is measured there is the geometry's own mean.
+  const Dataset geometry = read_netcdf(scratch / "run" / "geometry.nc");
+  const GeometryView view(geometry);
+  const std::vector<double> f = mean_over_documents(view, 2, 0, 0, 1);
+  const auto measured = heads.values<double>("measured_f_score");
+  for (std::size_t head = 0; head < f.size(); ++head) {
+    EXPECT_NEAR(measured[head * rankings.size() * sizes + 1], f[head], 1e-6);
+  }
+}
+
+TEST(Analyze, TheoryIsOfTheFinalQueryWhateverTheGeometryAverages) {
+  const ScratchDirectory scratch;
+  write_documents(scratch / "ids.npy", 8, 24);
+  AnalyzeArguments last = arguments("tiny-mistral", scratch / "ids.npy", scratch / "last");
+  AnalyzeArguments all = last;
+  all.geometry.queries = "all";
+  all.geometry.distances = {"cosine"};
+  all.out = scratch / "all";
+  CountingListener listener;
+  analyze(last, listener);
+  analyze(all, listener);
+  expect_same_values(read_netcdf(scratch / "last" / "heads.nc"),
+                     read_netcdf(scratch / "all" / "heads.nc"));
 }
 
 TEST(Analyze, LeavesTheFilesOfTheContract) {

@@ -9,7 +9,6 @@
 #include <gtest/gtest.h>
 
 #include "statistics/rank_correlation.h"
-#include "theory/residual_fit.h"
 #include "theory/theory_summary.h"
 
 namespace toplens {
@@ -146,40 +145,6 @@ TEST(Simulation, RecallRisesWithTheSinksSimilarityWhereItIsSelected) {
     return sum / 8.0;
   };
   EXPECT_GT(recall(0.7), recall(-0.3) + 0.1);
-}
-
-TEST(ResidualFit, PoolsCompetitorsAndKeepsTheSinkApart) {
-  // |v| = 1, |s| = 2, others = 0: residuals are products / 2. Sink unselected at rank 2.
-  const std::vector<double> contributions = {0.2, 0.5, 0.2, 0.1, 0.0};
-  const std::vector<std::uint32_t> order = {1, 2, 0, 3, 4};
-  const RankedTokens tokens{contributions, order, true};
-  const std::vector<double> products = {1.0, 9.0, 9.0, 0.4, 0.8}, norms = {1.0, 1.0, 1.0, 1.0, 2.0};
-  const std::vector<double> others(5, 0.0);
-  ResidualFit fit(2);
-  EXPECT_TRUE(std::isnan(fit.residuals(4.0).sigma));
-  fit.add(tokens, {2, products, norms, 4.0, others});
-  Residuals r = fit.residuals(100.0);
-  EXPECT_DOUBLE_EQ(r.beta, 0.2);
-  EXPECT_NEAR(r.sigma, 0.0, 1e-7);
-  EXPECT_NEAR(r.sink_sigma, 10.0 * 0.3, 1e-12);  // about beta
-  EXPECT_TRUE(std::isnan(fit.beta_spread()));
-
-  const std::vector<double> zero = {1.0, 1.0, 1.0, 0.0, 2.0};
-  fit.add(tokens, {2, products, zero, 4.0, others});
-  EXPECT_EQ(fit.num_zero_norms(), 1u);
-  EXPECT_EQ(fit.num_competitors(), 3u);
-  EXPECT_NEAR(fit.beta_spread(), 0.0, 1e-15);
-}
-
-TEST(ResidualFit, SelectedSinkIsMeasuredAgainstTheRest) {
-  // y_0 = (0.6, 0), the other selected y = (0.3, 0.4): <v_0, s - y_0> = 0.3, |s - y_0| = 0.5.
-  const std::vector<double> contributions = {0.6, 0.5, 0.1};
-  const std::vector<std::uint32_t> order = {0, 1, 2};
-  const std::vector<double> products = {0.9, 0.86, 0.0}, norms = {1.0, 1.0, 1.0};
-  const std::vector<double> others = {0.1, 0.0, 0.0};
-  ResidualFit fit(2);
-  fit.add({contributions, order, true}, {2, products, norms, 0.81 + 0.16, others});
-  EXPECT_NEAR(fit.residuals(4.0).sink_sigma, 2.0 * (0.3 - 0.1) / 0.5, 1e-9);
 }
 
 TEST(Coverage, FollowsItsDefinition) {
