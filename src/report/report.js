@@ -208,9 +208,11 @@
   };
 
   const save = (name, blob) => {
-    const link = element("a", { download: name, href: URL.createObjectURL(blob) });
+    const link = element("a", { download: name, href: URL.createObjectURL(blob), hidden: true });
+    document.body.append(link);
     link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   };
   const fileName = (drawn, ending) => {
     const part = Object.values(drawn.figure.tables)[0].by === "head" ? `-head-${chosen.layer}.${chosen.head}` : "";

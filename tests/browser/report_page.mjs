@@ -66,13 +66,20 @@ const parseCsv = (text) => {
 
 const readHeads = (directory) => parseCsv(readFileSync(join(directory, "heads.csv"), "utf8"));
 
+// Chromium under automation drops about one download in fifty that follow each other at once: again then.
 const download = async (page, id, format) => {
-  const [got] = await Promise.all([
-    page.waitForEvent("download"),
-    page.locator(`#figure-0-${id} button`, { hasText: format }).click(),
-  ]);
-  const path = await got.path();
-  return { name: got.suggestedFilename(), size: statSync(path).size, path };
+  for (let attempt = 1; ; ++attempt) {
+    const waiting = page.waitForEvent("download", { timeout: 5000 }).catch((error) => {
+      if (attempt === 4) throw error;
+      return null;
+    });
+    await page.locator(`#figure-0-${id} button`, { hasText: format }).click();
+    const got = await waiting;
+    if (got === null) continue;
+    const path = await got.path();
+    return { name: got.suggestedFilename(), size: statSync(path).size, path };
+  }
+};
 };
 
 const page = await newPage();
