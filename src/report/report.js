@@ -122,7 +122,7 @@
   };
 
   const layout = (meta, width) => {
-    const values = { width, width_inside: width - 8 };
+    const values = { width, width_inside: width - 8, legend_columns: width < 480 ? 2 : 4 };
     if (meta.panels) {
       const { count, least, margin, gap } = meta.panels;
       values.columns = Math.max(1, Math.min(count, Math.floor(width / least)));

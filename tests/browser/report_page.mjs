@@ -80,7 +80,6 @@ const download = async (page, id, format) => {
     return { name: got.suggestedFilename(), size: statSync(path).size, path };
   }
 };
-};
 
 const page = await newPage();
 const report = join(runDirectory, "report.html");
