@@ -34,7 +34,8 @@ constexpr std::uint64_t kMemoryBytes = std::uint64_t{8} << 30;
 
 struct Arguments {
   fs::path model;
-  fs::path work;  ///< for the run directory of analyze
+  fs::path scan_model;  ///< as many layers as a scan needs to show what forks save
+  fs::path work;        ///< for the run directory of analyze
   fs::path out;
   fs::path compare, readme;
   bool full = false;
@@ -112,14 +113,16 @@ class Suite {
     gemm_f32_.what = "GEMM, f32, " + f32.best();
     PassRunner passes(session, read_documents(arguments_.model / "tokens.npy", kDocuments));
     AttentionRunner attention(session, kDocuments, 1024);
-    describe_shapes(session.config());
+    ModelSession scanned(arguments_.scan_model, threads_, kMemoryBytes, ComputeMode::bf16);
+    LayerScanRunner scan(scanned, read_documents(arguments_.scan_model / "tokens.npy", 1)[0]);
+    describe_shapes(session.config(), scanned.config());
 
     double longest_round = 0;
     for (int round = 0; round < arguments_.rounds; ++round) {
       const double left = arguments_.budget_seconds - elapsed();
       if (round > 0 && longest_round > left) break;
-      longest_round =
-          std::max(longest_round, seconds_of([&] { measure_round(passes, attention, bf16, f32); }));
+      longest_round = std::max(
+          longest_round, seconds_of([&] { measure_round(passes, attention, scan, bf16, f32); }));
       note(fmt::format("round {} of {} done, {:.0f} s so far", round + 1, arguments_.rounds,
                        elapsed()));
     }
@@ -134,7 +137,8 @@ class Suite {
             triad_,     cold_,        warm_,
             forward_,   attention_,   select16_,
             select256_, final_query_, final_query_inside_,
-            analyze_,   all_queries_, all_queries_inside_};
+            analyze_,   all_queries_, all_queries_inside_,
+            treated_,   scan_};
   }
 
  private:
@@ -149,7 +153,7 @@ class Suite {
   }
 
   void describe();
-  void describe_shapes(const ModelConfig& config);
+  void describe_shapes(const ModelConfig& config, const ModelConfig& scanned);
 
   void measure_memory() {
     // A pool of its own: nobody may have the weights mapped while their pages are dropped.
@@ -164,8 +168,8 @@ class Suite {
     add(warm_, mapping.warm_mapping / kGiga, mapping.warm_mapping / memory.read);
   }
 
-  void measure_round(PassRunner& passes, AttentionRunner& attention, GemmCeiling& bf16,
-                     GemmCeiling& f32) {
+  void measure_round(PassRunner& passes, AttentionRunner& attention, LayerScanRunner& scan,
+                     GemmCeiling& bf16, GemmCeiling& f32) {
     const double before = bf16.sample();
     const double plain = passes.plain().seconds;
     const double after = bf16.sample();
@@ -185,6 +189,13 @@ class Suite {
     add(all_queries_inside_, all.observing_seconds / workers,
         all.observing_seconds / workers / plain);
 
+    // The lower of the plain passes around it: the cost is never flattered by noise.
+    const double treated = passes.treated(64).seconds;
+    const double untreated = std::min(plain, passes.plain().seconds);
+    add(treated_, treated - untreated, (treated - untreated) / untreated);
+    const double forked = scan.forked_seconds();
+    add(scan_, forked, forked / scan.from_layer_0_seconds());
+
     const double f32_ceiling = f32.sample();
     add(gemm_f32_, f32_ceiling / kGiga);
     const double attention_rate = attention.operations() / attention.seconds();
@@ -200,7 +211,8 @@ class Suite {
   int threads_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   Row gemm_, gemm_f32_, read_, triad_, cold_, warm_, forward_, attention_, select16_, select256_,
-      final_query_, final_query_inside_, analyze_, all_queries_, all_queries_inside_;
+      final_query_, final_query_inside_, analyze_, all_queries_, all_queries_inside_, treated_,
+      scan_;
 };
 
 void Suite::describe() {
@@ -253,8 +265,8 @@ void Suite::describe() {
   select16_.what = "first 16 of 1024 in order, one thread";
   select256_.name = "select_256";
   select256_.what = "first 256 of 1024 in order, one thread";
-  for (Row* row :
-       {&final_query_, &final_query_inside_, &analyze_, &all_queries_, &all_queries_inside_}) {
+  for (Row* row : {&final_query_, &final_query_inside_, &analyze_, &all_queries_,
+                   &all_queries_inside_, &treated_, &scan_}) {
     row->unit = "s";
     row->higher_is_better = false;
     row->limit = "the forward pass";
@@ -277,13 +289,25 @@ void Suite::describe() {
       "extra time of the pass";
   all_queries_.target = 0.50;
   all_queries_.bound = "the walk of theory.md (7): one multiply-add for each token and rank";
+  treated_.name = "treated_lane";
+  treated_.what =
+      "every lane treated (model scope, attention, delete, N = 64), extra time of the pass";
+  treated_.target = 0.15;
+  treated_.bound = "the threshold of each attention row, by bisection, and dropping what is below";
+  scan_.name = "layer_scan";
+  scan_.limit = "every lane from layer 0";
+  scan_.target = 0.60;
+  scan_.bound = "half of the layers of all lanes, and the untreated lane's own";
   all_queries_inside_.name = "geometry_all_inside";
   all_queries_inside_.what = "the same, time inside the observer";
   all_queries_inside_.target = 0.50;
   all_queries_inside_.bound = "the same; the difference is noise and the kept attention rows";
 }
 
-void Suite::describe_shapes(const ModelConfig& config) {
+void Suite::describe_shapes(const ModelConfig& config, const ModelConfig& scanned) {
+  scan_.what = fmt::format(
+      "scan of {} layers of {} x {}, one document of 1024 tokens, lanes forked where they differ",
+      scanned.num_layers, scanned.hidden_size, scanned.intermediate_size);
   forward_.what =
       fmt::format("forward pass, {} layers of {} x {}, {} documents of 1024 tokens, bf16",
                   config.num_layers, config.hidden_size, config.intermediate_size, kDocuments);
@@ -374,6 +398,8 @@ int main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("Speed of toplens against the limits of the machine, measured in the same run");
   app.add_option("--model", arguments.model, "Generated checkpoint with tokens.npy")->required();
+  app.add_option("--scan-model", arguments.scan_model,
+                 "Generated checkpoint of many layers, with tokens.npy; not with --full");
   app.add_option("--out", arguments.out, "Result, JSON")->required();
   app.add_option("--work", arguments.work, "Folder for a run directory");
   app.add_option("--compare", arguments.compare, "Earlier result to print the change from");

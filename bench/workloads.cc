@@ -73,11 +73,11 @@ std::vector<std::vector<std::int32_t>> read_documents(const std::filesystem::pat
 PassRunner::PassRunner(ModelSession& session, std::vector<std::vector<std::int32_t>> documents)
     : session_(session), documents_(std::move(documents)) {}
 
-PassRunner::Timing PassRunner::run(AttentionObserver* observer) {
+PassRunner::Timing PassRunner::run(AttentionObserver* observer, const Treatment* treatment) {
   std::vector<Lane> lanes;
   std::vector<std::size_t> lengths;
   for (const auto& document : documents_) {
-    lanes.push_back({document});
+    lanes.push_back({document, treatment});
     lengths.push_back(document.size());
   }
   std::vector<AttentionObserver*> observers;
@@ -102,6 +102,14 @@ PassRunner::Timing PassRunner::run(AttentionObserver* observer) {
 
 PassRunner::Timing PassRunner::plain() { return run(nullptr); }
 
+PassRunner::Timing PassRunner::treated(int set_size) {
+  const ModelConfig& config = session_.config();
+  Treatment treatment(Ranking::attention, RemovalRule::remove, config.num_layers,
+                      config.num_query_heads, 0);
+  treatment.set_all(set_size);
+  return run(nullptr, &treatment);
+}
+
 PassRunner::Timing PassRunner::geometry(const GeometryOptions& options, QuerySelection queries) {
   std::vector<std::uint64_t> identities(documents_.size());
   for (std::size_t i = 0; i < identities.size(); ++i) identities[i] = i;
@@ -121,6 +129,32 @@ double PassRunner::tokens() const {
   double sum = 0;
   for (const auto& document : documents_) sum += static_cast<double>(document.size());
   return sum;
+}
+
+LayerScanRunner::LayerScanRunner(ModelSession& session, std::vector<std::int32_t> document)
+    : session_(session), document_(std::move(document)) {
+  const ModelConfig& config = session.config();
+  for (int layer = 0; layer < config.num_layers; ++layer) {
+    treatments_.emplace_back(Ranking::attention, RemovalRule::remove, config.num_layers,
+                             config.num_query_heads, 0);
+    treatments_.back().set_layer(layer, 64);
+  }
+}
+
+double LayerScanRunner::seconds(bool forks) {
+  std::vector<Lane> lanes = {{document_}};
+  for (const Treatment& treatment : treatments_) {
+    lanes.push_back({document_, &treatment, 0, forks ? 0 : -1});
+  }
+  const std::vector<std::size_t> lengths(lanes.size(), document_.size());
+  EngineDemand demand;
+  demand.lanes_wanted = static_cast<int>(lanes.size());
+  const EnginePlan plan = session_.plan(lengths, demand);
+  if (plan.lanes_per_batch < demand.lanes_wanted) {
+    throw Error("the lanes of the scan do not fit the memory budget together");
+  }
+  ForwardPass pass(session_.model(), session_.pool(), plan);
+  return seconds_of([&] { pass.run(lanes, {}); });
 }
 
 GeometryOptions final_query_geometry() { return {}; }

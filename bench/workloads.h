@@ -27,6 +27,9 @@ class PassRunner {
     double observing_seconds = 0;  ///< of all workers together, inside the observer
   };
   Timing plain();
+  /// Every lane with every head's attention cut to the top `set_size` by attention, the rest
+  /// deleted.
+  Timing treated(int set_size);
   /// With the geometry of every head at these queries.
   Timing geometry(const GeometryOptions& options, QuerySelection queries);
 
@@ -34,10 +37,25 @@ class PassRunner {
   double tokens() const;
 
  private:
-  Timing run(AttentionObserver* observer);
+  Timing run(AttentionObserver* observer, const Treatment* treatment = nullptr);
 
   ModelSession& session_;
   std::vector<std::vector<std::int32_t>> documents_;
+};
+
+/// A scan of every layer of one document (the top 64 by attention, the rest deleted) with the
+/// untreated lane: forked where a treatment starts, or every lane from layer 0.
+class LayerScanRunner {
+ public:
+  LayerScanRunner(ModelSession& session, std::vector<std::int32_t> document);
+  double forked_seconds() { return seconds(true); }
+  double from_layer_0_seconds() { return seconds(false); }
+
+ private:
+  double seconds(bool forks);
+  ModelSession& session_;
+  std::vector<std::int32_t> document_;
+  std::vector<Treatment> treatments_;
 };
 
 /// What `analyze` measures by default, at the final query.

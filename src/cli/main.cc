@@ -65,6 +65,10 @@ int run(int argc, char** argv) {
   add_generate_command(app, action);
   add_report_command(app, action);
   add_theory_command(app, action);
+  add_intervene_command(app, action, command_line);
+  add_budget_command(app, action, command_line);
+  add_retrieval_command(app, action);
+  add_questions_command(app, action);
   try {
     check_command(app, command_line);
     app.parse(argc, argv);

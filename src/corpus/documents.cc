@@ -14,10 +14,6 @@ namespace toplens {
 
 namespace {
 
-bool is_blank(std::string_view line) {
-  return line.find_first_not_of(" \t\r") == std::string_view::npos;
-}
-
 [[noreturn]] void fail_utf8(const std::string& where, std::size_t offset, char byte) {
   throw Error(fmt::format("{}: invalid UTF-8 at byte {} (0x{:02X}); the text must be UTF-8", where,
                           offset, static_cast<unsigned char>(byte)));
@@ -63,32 +59,11 @@ std::vector<Document> parse_jsonl_documents(std::string_view contents, const std
                                             const std::string& name, const Tokenizer& tokenizer,
                                             std::size_t max_line_bytes) {
   std::vector<Document> documents;
-  std::size_t blank_line = 0;  // the first since the last record
-  std::size_t number = 0;
-  for (std::size_t begin = 0; begin < contents.size();) {
-    const std::size_t end = std::min(contents.find('\n', begin), contents.size());
-    const std::string_view line = contents.substr(begin, end - begin);
-    ++number;
-    const std::string place = fmt::format("{}: line {}", where, number);
-    if (line.size() > max_line_bytes) {
-      throw Error(fmt::format("{}: the line has {} bytes, at most {} are read", place, line.size(),
-                              max_line_bytes));
-    }
-    if (is_blank(line)) {
-      if (blank_line == 0) blank_line = number;
-    } else {
-      if (blank_line != 0) {
-        throw Error(fmt::format("{}: line {} is blank; blank lines are allowed at the end only",
-                                where, blank_line));
-      }
-      if (const auto offset = find_invalid_utf8(line)) {
-        fail_utf8(place, *offset, line[*offset]);
-      }
-      const std::string text = parse_text(line, place);
-      documents.push_back({fmt::format("{}:{}", name, number), tokenizer.encode(text)});
-    }
-    begin = end + 1;
-  }
+  for_each_json_line(contents, where, max_line_bytes,
+                     [&](std::string_view line, std::size_t number, const std::string& place) {
+                       documents.push_back({fmt::format("{}:{}", name, number),
+                                            tokenizer.encode(parse_text(line, place))});
+                     });
   if (documents.empty()) throw Error(where + ": the file has no documents");
   return documents;
 }

@@ -6,11 +6,9 @@
 #include <vector>
 
 #include "corpus/corpus.h"
+#include "corpus/json_lines.h"
 
 namespace toplens {
-
-/// A longer line of a JSON-lines file is refused.
-inline constexpr std::size_t kMaxJsonLineBytes = std::size_t{256} << 20;
 
 /// The documents of JSON lines. `where` names the file in messages, `name` in document names.
 std::vector<Document> parse_jsonl_documents(std::string_view contents, const std::string& where,

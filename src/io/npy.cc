@@ -110,6 +110,31 @@ NpyIntArray read_npy_integers(const std::filesystem::path& path) {
   return array;
 }
 
+NpyNumbers read_npy_numbers(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  const NpyHeader header = parse_npy_header(file.bytes(), path.string());
+  const std::span<const std::byte> data = file.bytes().subspan(header.data_offset);
+  const auto element_bytes = static_cast<std::size_t>(header.dtype[2] - '0');
+  NpyNumbers array;
+  array.shape = header.shape;
+  array.values.resize(data.size() / element_bytes);
+  for (std::size_t i = 0; i < array.values.size(); ++i) {
+    const std::byte* element = data.data() + i * element_bytes;
+    if (header.dtype == "<f8") {
+      array.values[i] = load<double>(element);
+    } else if (header.dtype == "<f4") {
+      array.values[i] = static_cast<double>(load<float>(element));
+    } else if (header.dtype == "<f2") {
+      array.values[i] = static_cast<double>(float_of_half(load<std::uint16_t>(element)));
+    } else if (header.dtype == "<i4") {
+      array.values[i] = static_cast<double>(load<std::int32_t>(element));
+    } else {
+      array.values[i] = static_cast<double>(load<std::int64_t>(element));
+    }
+  }
+  return array;
+}
+
 std::string npy_bytes(const std::vector<std::uint64_t>& shape,
                       std::span<const std::int32_t> values) {
   std::string bytes = header_text("<i4", shape);

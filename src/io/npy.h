@@ -45,6 +45,13 @@ struct NpyIntArray {
 };
 NpyIntArray read_npy_integers(const std::filesystem::path& path);
 
+/// Any of these arrays as float64.
+struct NpyNumbers {
+  std::vector<std::uint64_t> shape;
+  std::vector<double> values;
+};
+NpyNumbers read_npy_numbers(const std::filesystem::path& path);
+
 /// The bytes of an int32 .npy file; `values` has the product of `shape` elements.
 std::string npy_bytes(const std::vector<std::uint64_t>& shape,
                       std::span<const std::int32_t> values);

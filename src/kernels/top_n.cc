@@ -1,7 +1,6 @@
 #include "kernels/top_n.h"
 
 #include <algorithm>
-#include <bit>
 #include <cassert>
 #include <limits>
 #include <type_traits>
@@ -14,6 +13,8 @@
 #define HWY_TARGET_INCLUDE "kernels/top_n.cc"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
+//
+#include "kernels/threshold-inl.h"
 
 #ifndef TOPLENS_TOP_N_ONCE
 #define TOPLENS_TOP_N_ONCE
@@ -21,23 +22,6 @@ namespace toplens {
 
 /// A vector never has more lanes than this; arrays that kernels read are padded by as many.
 inline constexpr std::size_t kMostLanes = 64;
-
-template <typename T>
-using BitsOf = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-
-/// Unsigned integers in the order of the floating-point numbers; both zeros are the same.
-template <typename T>
-inline BitsOf<T> sortable(T score) {
-  constexpr BitsOf<T> sign = BitsOf<T>{1} << (8 * sizeof(T) - 1);
-  const auto bits = std::bit_cast<BitsOf<T>>(score + T{0});
-  return (bits & sign) != 0 ? ~bits : bits | sign;
-}
-
-template <typename T>
-inline T from_sortable(BitsOf<T> key) {
-  constexpr BitsOf<T> sign = BitsOf<T>{1} << (8 * sizeof(T) - 1);
-  return std::bit_cast<T>((key & sign) != 0 ? key ^ sign : ~key);
-}
 
 /// Up to so many scores are put in order by counting, for each, those that go before it.
 inline constexpr std::size_t kMostCounted = 128;
@@ -50,27 +34,6 @@ namespace toplens::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
-
-template <typename T>
-std::size_t count_at_least(const T* HWY_RESTRICT scores, std::size_t count, T threshold) {
-  const hn::ScalableTag<T> d;
-  const std::size_t lanes = hn::Lanes(d);
-  const auto limit = hn::Set(d, threshold);
-  const auto one = hn::Set(hn::RebindToSigned<decltype(d)>(), 1);
-  const hn::RebindToSigned<decltype(d)> di;
-  auto sum0 = hn::Zero(di);
-  auto sum1 = hn::Zero(di);
-  std::size_t i = 0;
-  for (; i + 2 * lanes <= count; i += 2 * lanes) {
-    const auto above0 = hn::RebindMask(di, hn::Ge(hn::LoadU(d, scores + i), limit));
-    const auto above1 = hn::RebindMask(di, hn::Ge(hn::LoadU(d, scores + i + lanes), limit));
-    sum0 = hn::Add(sum0, hn::IfThenElseZero(above0, one));
-    sum1 = hn::Add(sum1, hn::IfThenElseZero(above1, one));
-  }
-  auto total = static_cast<std::size_t>(hn::GetLane(hn::SumOfLanes(di, hn::Add(sum0, sum1))));
-  for (; i < count; ++i) total += scores[i] >= threshold ? 1 : 0;
-  return total;
-}
 
 enum class Keep { at_least, equal, below };
 
@@ -122,55 +85,6 @@ std::size_t pack_indices(const T* HWY_RESTRICT scores, std::size_t count, T thre
     }
   }
   return std::min(packed, limit);
-}
-
-/// A score that `wanted` scores or the fewest more that ties allow reach, and how many do.
-template <typename T>
-struct Threshold {
-  T score;
-  T highest;
-  std::size_t reached;
-};
-
-template <typename T>
-Threshold<T> find_threshold(const T* scores, std::size_t count, std::size_t wanted) {
-  T lowest = scores[0];
-  T highest = scores[0];
-  {
-    const hn::ScalableTag<T> d;
-    const std::size_t lanes = hn::Lanes(d);
-    std::size_t i = 0;
-    if (count >= lanes) {
-      auto least = hn::LoadU(d, scores);
-      auto most = least;
-      for (i = lanes; i + lanes <= count; i += lanes) {
-        const auto score = hn::LoadU(d, scores + i);
-        least = hn::Min(least, score);
-        most = hn::Max(most, score);
-      }
-      lowest = hn::GetLane(hn::MinOfLanes(d, least));
-      highest = hn::GetLane(hn::MaxOfLanes(d, most));
-    }
-    for (; i < count; ++i) {
-      lowest = std::min(lowest, scores[i]);
-      highest = std::max(highest, scores[i]);
-    }
-  }
-  // At or above `low` are `wanted` or more, above `high` fewer.
-  BitsOf<T> low = sortable(lowest);
-  BitsOf<T> high = sortable(highest);
-  std::size_t at_low = count;
-  while (at_low > wanted && low < high) {
-    const BitsOf<T> middle = low + (high - low) / 2 + 1;
-    const std::size_t at_middle = count_at_least(scores, count, from_sortable<T>(middle));
-    if (at_middle >= wanted) {
-      low = middle;
-      at_low = at_middle;
-    } else {
-      high = middle - 1;
-    }
-  }
-  return {from_sortable<T>(low), highest, at_low};
 }
 
 /// Writes the `wanted` highest scores' indices, those above the lowest score before those at it,

@@ -1,6 +1,8 @@
 #include "model/attention.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "kernels/convert.h"
 #include "kernels/rope.h"
@@ -24,21 +26,36 @@ HeadAttention::HeadAttention(const ModelConfig& config, const RopeTable& rope,
                              std::span<AttentionObserver* const> observers, int worker)
     : config_(config), rope_(rope), observers_(observers), worker_(worker) {}
 
-void HeadAttention::run(const AttentionInput& input, int kv_head, InputMatrix& output,
-                        std::size_t first_row) {
+std::size_t HeadAttention::run(const AttentionInput& input, int kv_head, InputMatrix& output,
+                               std::size_t first_row) {
   const std::size_t head_dim = index(config_.head_dim);
   const std::size_t length = input.query.rows();
   const int group = config_.num_query_heads / config_.num_kv_heads;
   const MatrixView<const float> values =
       input.value.column_range(index(kv_head) * head_dim, head_dim);
   pack(input.key.column_range(index(kv_head) * head_dim, head_dim), values, kv_head);
+  measure_norms(input.treatment, values);
   grow(head_output_, padded_attention_rows(length) * head_output_stride(head_dim));
+  std::size_t without_mass = 0;
   for (int head = kv_head * group; head < (kv_head + 1) * group; ++head) {
-    run_head(input, {input.layer, head}, kv_head, values);
+    without_mass += run_head(input, {input.layer, head}, kv_head, values);
     const MatrixView<const float> outputs = head_output(length);
     for (std::size_t t = 0; t < length; ++t) {
       output.store(first_row + t, index(head) * head_dim, outputs.row(t));
     }
+  }
+  return without_mass;
+}
+
+void HeadAttention::measure_norms(const Treatment* treatment, MatrixView<const float> values) {
+  value_norms_.clear();
+  if (treatment == nullptr || treatment->ranking() != Ranking::contribution) return;
+  for (std::size_t t = 0; t < values.rows(); ++t) {
+    double squares = 0;
+    for (const float component : values.row(t)) squares += double{component} * component;
+    // An infinite norm would make NaN of a weight of 0.
+    value_norms_.push_back(static_cast<float>(
+        std::min(std::sqrt(squares), double{std::numeric_limits<float>::max()})));
   }
 }
 
@@ -64,8 +81,8 @@ MatrixView<float> HeadAttention::head_output(std::size_t rows) {
   return {head_output_.data(), rows, head_dim, head_output_stride(head_dim)};
 }
 
-void HeadAttention::run_head(const AttentionInput& input, HeadId head, int kv_head,
-                             MatrixView<const float> values) {
+std::size_t HeadAttention::run_head(const AttentionInput& input, HeadId head, int kv_head,
+                                    MatrixView<const float> values) {
   const std::size_t head_dim = index(config_.head_dim);
   const std::size_t length = input.query.rows();
   const std::size_t stride = attention_row_stride(length);
@@ -85,6 +102,7 @@ void HeadAttention::run_head(const AttentionInput& input, HeadId head, int kv_he
   grow(kept_, padded_attention_rows(length - first_kept) * stride);
   grow(rows_, kQueryBlock * stride);
 
+  std::size_t without_mass = 0;
   for (std::size_t first = 0; first < length; first += kQueryBlock) {
     const QueryRows block{first, std::min(kQueryBlock, length - first), window};
     const std::size_t padded = padded_attention_rows(block.count);
@@ -99,10 +117,14 @@ void HeadAttention::run_head(const AttentionInput& input, HeadId head, int kv_he
     if (done < block.count) {
       throw NonFiniteAttention{"scores of head", head.query_head, static_cast<int>(first + done)};
     }
-    // Here a treatment of the rows has its place: between the weights and what they weigh.
+    if (input.treatment != nullptr) {
+      without_mass +=
+          row_treatment_.apply(*input.treatment, head, input.document, block, value_norms_, rows);
+    }
     weighted_value_sums(block, rows, values_, outputs.row_range(first, padded));
   }
   if (!observers_.empty()) show(input, head, kv_head, values, first_kept);
+  return without_mass;
 }
 
 void HeadAttention::show(const AttentionInput& input, HeadId head, int kv_head,

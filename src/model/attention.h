@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <span>
+#include <vector>
 
 #include <toplens/array_view.h>
 #include <toplens/observer.h>
@@ -9,6 +10,7 @@
 #include "base/aligned_vector.h"
 #include "kernels/attention_rows.h"
 #include "kernels/matmul.h"
+#include "model/lane.h"
 #include "model/model_config.h"
 #include "model/rope_table.h"
 
@@ -20,6 +22,8 @@ struct AttentionInput {
   int layer = 0;
   int lane = 0;
   MatrixView<const float> query, key, value;
+  const Treatment* treatment = nullptr;  ///< of the lane; none: untreated
+  std::uint64_t document = 0;            ///< Lane::document
 };
 
 /// A head met infinity or NaN, before any observer saw it.
@@ -38,15 +42,18 @@ class HeadAttention {
                 std::span<AttentionObserver* const> observers, int worker);
 
   /// Computes the group of query heads that share `kv_head` and stores each head's output at its
-  /// columns of `output` (rows from first_row on). Throws NonFiniteAttention.
-  void run(const AttentionInput& input, int kv_head, InputMatrix& output, std::size_t first_row);
+  /// columns of `output` (rows from first_row on). Returns the number of treated rows that no
+  /// weight is left of (RowTreatment). Throws NonFiniteAttention.
+  std::size_t run(const AttentionInput& input, int kv_head, InputMatrix& output,
+                  std::size_t first_row);
 
  private:
   /// Rotates and packs the keys, packs the values.
   void pack(MatrixView<const float> keys, MatrixView<const float> values, int kv_head);
   MatrixView<float> head_output(std::size_t rows);
-  void run_head(const AttentionInput& input, HeadId head, int kv_head,
-                MatrixView<const float> values);
+  std::size_t run_head(const AttentionInput& input, HeadId head, int kv_head,
+                       MatrixView<const float> values);
+  void measure_norms(const Treatment* treatment, MatrixView<const float> values);
   void show(const AttentionInput& input, HeadId head, int kv_head, MatrixView<const float> values,
             std::size_t first_kept);
 
@@ -59,6 +66,8 @@ class HeadAttention {
   AlignedVector<float> head_output_;  ///< of one head
   AlignedVector<float> rows_;         ///< attention of one query block, where nobody looks
   AlignedVector<float> kept_;         ///< the rows that observers see, [queries, length]
+  RowTreatment row_treatment_;
+  std::vector<float> value_norms_;  ///< of the kv head; empty unless the treatment ranks by them
 };
 
 }  // namespace toplens

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -31,6 +32,12 @@ class HiddenStates {
   MatrixView<const float> rows(std::size_t first, std::size_t count) const {
     return {values_.data() + first * columns_, count, columns_};
   }
+  /// Attention rows of a treated lane, over all layers and heads, that no weight was left of
+  /// (theory.md (30), sum 0).
+  std::uint64_t rows_without_mass(std::size_t lane) const { return rows_without_mass_[lane]; }
+  void set_rows_without_mass(std::span<const std::uint64_t> counts) {
+    rows_without_mass_.assign(counts.begin(), counts.end());
+  }
   /// The lanes [first, first + count) as one matrix.
   MatrixView<float> range(std::size_t first, std::size_t count) {
     return {values_.data() + first_rows_[first] * columns_,
@@ -41,6 +48,7 @@ class HiddenStates {
   std::size_t columns_;
   std::vector<std::size_t> lengths_, first_rows_;
   std::vector<float> values_;
+  std::vector<std::uint64_t> rows_without_mass_;
 };
 
 /// The engine: all lanes through layer 0, then through layer 1, ..., so that every weight is read
@@ -50,8 +58,9 @@ class ForwardPass {
  public:
   ForwardPass(const CheckpointModel& model, ThreadPool& pool, const EnginePlan& plan);
 
-  /// Runs the lanes through all layers and shows each head to the observers. Throws Error for token
-  /// ids outside the vocabulary and for activations that are not finite.
+  /// Runs the lanes through all layers and shows each head to the observers. Lanes that fork come
+  /// in the order of Lane::first_layer(), after all others; observers see them from that layer on.
+  /// Throws Error for token ids outside the vocabulary and for activations that are not finite.
   HiddenStates run(std::span<const Lane> lanes, std::span<AttentionObserver* const> observers,
                    ProgressListener* progress = nullptr);
 
@@ -61,6 +70,8 @@ class ForwardPass {
  private:
   HiddenStates embed(std::span<const Lane> lanes) const;
   std::vector<LaneGroup> make_groups(std::span<const Lane> lanes, HiddenStates& hidden) const;
+  static void fork_lanes(std::span<const Lane> lanes, std::size_t first, std::size_t end,
+                         HiddenStates& hidden);
 
   const CheckpointModel& model_;
   ThreadPool& pool_;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <numeric>
 
 #include <fmt/format.h>
 #include <toplens/error.h>
@@ -39,12 +38,18 @@ Projector::Store store_into(std::vector<float>& buffer, std::size_t rows, std::s
 /// The lane and the position in it of a row of the group.
 std::pair<int, std::size_t> locate(const LaneGroup& group, std::size_t row) {
   int lane = group.first_lane;
-  for (const std::size_t length : group.lengths) {
-    if (row < length) break;
-    row -= length;
+  for (const Lane& member : group.lanes) {
+    if (row < member.token_ids.size()) break;
+    row -= member.token_ids.size();
     ++lane;
   }
   return {lane, row};
+}
+
+int longest_lane(std::span<const Lane> lanes) {
+  std::size_t longest = 0;
+  for (const Lane& lane : lanes) longest = std::max(longest, lane.token_ids.size());
+  return static_cast<int>(longest);
 }
 
 [[noreturn]] void throw_not_finite(const CheckpointModel& model, int layer,
@@ -87,15 +92,17 @@ void check_finite(const CheckpointModel& model, ThreadPool& pool, int layer, con
 }
 
 LayerForward::LayerForward(const CheckpointModel& model, ThreadPool& pool, const EnginePlan& plan,
-                           int longest_lane, std::span<AttentionObserver* const> observers)
+                           std::span<const Lane> lanes,
+                           std::span<AttentionObserver* const> observers)
     : model_(model),
       config_(model.config()),
       pool_(pool),
-      rope_(config_.rope, config_.head_dim, longest_lane),
+      rope_(config_.rope, config_.head_dim, longest_lane(lanes)),
       projector_(pool, plan.compute),
       normalized_(plan.compute, plan.block_rows),
       attended_(plan.compute, plan.block_rows),
-      activated_(plan.compute, plan.block_rows) {
+      activated_(plan.compute, plan.block_rows),
+      rows_without_mass_(lanes.size()) {
   for (int worker = 0; worker < pool.size(); ++worker) {
     heads_.emplace_back(config_, rope_, observers, worker);
   }
@@ -156,27 +163,37 @@ void LayerForward::attention(int layer, const LayerWeights& weights, const LaneG
   projector_.run(normalized_, outputs);
 
   attended_.resize(rows, query_width);
-  std::vector<std::size_t> first_rows(group.lengths.size());
-  std::exclusive_scan(group.lengths.begin(), group.lengths.end(), first_rows.begin(),
-                      std::size_t{0});
+  std::vector<std::size_t> first_rows;
+  std::size_t first_row = 0;
+  for (const Lane& lane : group.lanes) {
+    first_rows.push_back(first_row);
+    first_row += lane.token_ids.size();
+  }
   const std::size_t kv_heads = size(config_.num_kv_heads);
-  pool_.parallel_for(group.lengths.size() * kv_heads, [&](std::size_t task, int worker) {
+  std::vector<std::atomic<std::uint64_t>> without_mass(group.lanes.size());
+  pool_.parallel_for(group.lanes.size() * kv_heads, [&](std::size_t task, int worker) {
     const std::size_t lane = task / kv_heads;
-    const std::size_t first = first_rows[lane], length = group.lengths[lane];
+    const std::size_t first = first_rows[lane], length = group.lanes[lane].token_ids.size();
     AttentionInput input;
+    input.treatment = group.lanes[lane].treatment;
+    input.document = group.lanes[lane].document;
     input.layer = layer;
     input.lane = group.first_lane + static_cast<int>(lane);
     input.query = {query_.data() + first * query_width, length, query_width};
     input.key = {key_.data() + first * kv_width, length, kv_width};
     input.value = {value_.data() + first * kv_width, length, kv_width};
     try {
-      heads_[size(worker)].run(input, static_cast<int>(task % kv_heads), attended_, first);
+      without_mass[lane] +=
+          heads_[size(worker)].run(input, static_cast<int>(task % kv_heads), attended_, first);
     } catch (const NonFiniteAttention& found) {
       throw_not_finite(model_, layer,
                        fmt::format("layer {}: {} {} are not finite in document {} at token {}",
                                    layer, found.what, found.head, input.lane, found.position));
     }
   });
+  for (std::size_t lane = 0; lane < group.lanes.size(); ++lane) {
+    rows_without_mass_[size(group.first_lane) + lane] += without_mass[lane];
+  }
   add_projection(attended_, weights.output, weights.post_attention_norm, group.residual);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -13,6 +14,7 @@
 #include "model/attention.h"
 #include "model/checkpoint_model.h"
 #include "model/engine_plan.h"
+#include "model/lane.h"
 #include "model/rope_table.h"
 #include "parallel/thread_pool.h"
 
@@ -22,7 +24,7 @@ namespace toplens {
 /// other.
 struct LaneGroup {
   int first_lane = 0;
-  std::vector<std::size_t> lengths;
+  std::span<const Lane> lanes;
   MatrixView<float> residual;  ///< [rows of all lanes, hidden_size]
 };
 
@@ -57,11 +59,14 @@ class Projector {
 class LayerForward {
  public:
   LayerForward(const CheckpointModel& model, ThreadPool& pool, const EnginePlan& plan,
-               int longest_lane, std::span<AttentionObserver* const> observers);
+               std::span<const Lane> lanes, std::span<AttentionObserver* const> observers);
 
   /// Advances the group's residual stream through layer `layer` in place. Throws Error naming the
   /// layer, the document and the position where activations are not finite.
   void run(int layer, const LayerWeights& weights, const LaneGroup& group);
+
+  /// Treated attention rows so far that no weight was left of, by lane (RowTreatment).
+  std::span<const std::uint64_t> rows_without_mass() const { return rows_without_mass_; }
 
  private:
   void attention(int layer, const LayerWeights& weights, const LaneGroup& group);
@@ -80,6 +85,7 @@ class LayerForward {
   InputMatrix normalized_, attended_, activated_;
   std::vector<float> query_, key_, value_, delta_;
   std::vector<HeadAttention> heads_;  ///< one for each worker
+  std::vector<std::uint64_t> rows_without_mass_;
 };
 
 /// Calls task(first, count, worker) over ranges of rows.

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <limits>
 #include <optional>
 
 #include <fmt/format.h>
@@ -174,7 +175,11 @@ FigureOrReason profile_figure(const ReportRun& run) {
   std::vector<float> logs = copy_of(profiles, "log_attention"),
                      fits = copy_of(profiles, "log_attention_fit");
   for (std::vector<float>* values : {&logs, &fits}) {
-    for (float& value : *values) value = std::exp(value);
+    for (float& value : *values) {
+      value = std::exp(value);
+      if (value == 0.0f)
+        value = std::numeric_limits<float>::quiet_NaN();  // has no place on the axis
+    }
   }
   table.column("weight", std::span<const float>(logs));
   table.column("fit", std::span<const float>(fits));

@@ -3,8 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <vector>
+#include <utility>
 
+#include "results/csv_table.h"
 #include "results/geometry_dataset.h"
 
 namespace toplens {
@@ -14,21 +15,17 @@ class HeadTable {
  public:
   HeadTable(int num_layers, int num_query_heads);
 
-  std::size_t num_rows() const { return num_rows_; }
+  std::size_t num_rows() const { return table_.num_rows(); }
   int num_query_heads() const { return num_query_heads_; }
   /// One value for each head, layer-major. NaN becomes an empty cell. Names must be new.
-  void add_column(const std::string& name, ArrayValues values);
-  /// RFC 4180 with \n line ends; numbers are the shortest that read back as the same value.
-  std::string to_csv() const;
+  void add_column(const std::string& name, ArrayValues values) {
+    table_.add_column(name, std::move(values));
+  }
+  std::string to_csv() const { return table_.to_csv(); }
 
  private:
-  struct Column {
-    std::string name;
-    ArrayValues values;
-  };
-  std::size_t num_rows_;
+  CsvTable table_;
   int num_query_heads_;
-  std::vector<Column> columns_;
 };
 
 /// Columns layer, head, kv_head, documents.

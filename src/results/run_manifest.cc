@@ -23,13 +23,6 @@ Json or_null(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
-Json digests_json(const CheckpointDigests& digests) {
-  return {{"config_sha256", digests.config},
-          {"index_sha256", digests.index},
-          {"weights_sample_sha256", digests.weights_sample},
-          {"tokenizer_sha256", or_null(digests.tokenizer)}};
-}
-
 Json model_json(const ModelRecord& model) {
   const ModelConfig& config = model.config;
   Json json = {{"path", model.path.string()},
@@ -74,6 +67,13 @@ Json protocol_json(const Protocol& protocol) {
 }
 
 }  // namespace
+
+Json digests_json(const CheckpointDigests& digests) {
+  return {{"config_sha256", digests.config},
+          {"index_sha256", digests.index},
+          {"weights_sample_sha256", digests.weights_sample},
+          {"tokenizer_sha256", or_null(digests.tokenizer)}};
+}
 
 TextRecord describe_text(std::span<const Document> documents, std::span<const TokenWindow> used,
                          std::size_t windows_available) {

@@ -25,6 +25,9 @@ struct ModelRecord {
   CheckpointDigests digests;
 };
 
+/// The digests as run.json has them.
+nlohmann::ordered_json digests_json(const CheckpointDigests& digests);
+
 struct WindowRecord {
   std::string document;
   std::size_t first_token = 0;

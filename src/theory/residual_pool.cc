@@ -37,6 +37,7 @@ void ResidualPool::add(const SizeRecord& record, std::span<const double> expecte
   competitors_.sum += own.sum;
   competitors_.squares += own.squares;
   if (own.count > 0) document_betas_.push_back(own.mean());
+  sampled_ += record.others.size();
   for (std::size_t k = 0; k < record.others.size(); ++k) {
     const std::size_t rank =
         AssumptionLayout::sampled_rank(record.set_size, visible, record.others.size(), k);
@@ -58,7 +59,8 @@ ResidualEstimate ResidualPool::estimate(int set_size, double dimension, bool sin
   result.near_duplicates = mean(near_duplicates_);
   result.competitors = residuals(competitors_, set_size, dimension);
   result.all_unselected = residuals(others_, set_size, dimension);
-  result.reason = document_betas_.size() >= kLeastDocuments && others_.count > 0
+  const bool others_are_zero = sampled_ > 0 && others_.count == 0;
+  result.reason = document_betas_.size() >= kLeastDocuments && !others_are_zero
                       ? FitReason::estimated
                       : FitReason::no_competitors;
   result.beta_spread = standard_deviation(document_betas_);
@@ -66,7 +68,7 @@ ResidualEstimate ResidualPool::estimate(int set_size, double dimension, bool sin
   result.sink_reason = !sink_visible ? FitReason::no_sink_visible
                        : sinks == 0  ? FitReason::zero_norms
                                      : result.reason;
-  if (result.sink_reason == FitReason::estimated) {
+  if (sinks > 0 && competitors_.count > 0) {
     const double squares =
         unselected_sink_.sum_about(result.competitors.beta) + selected_sink_.sum_about(0.0);
     result.competitors.sink_sigma = std::sqrt(dimension * squares / static_cast<double>(sinks));

@@ -37,6 +37,7 @@ class ResidualPool {
   std::vector<double> document_betas_;
   std::vector<double> near_duplicates_;
   std::size_t zero_norms_ = 0;
+  std::size_t sampled_ = 0;  // unselected tokens, with a direction or without
 };
 
 }  // namespace toplens

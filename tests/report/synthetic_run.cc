@@ -110,6 +110,9 @@ Dataset profiles(const SyntheticRun& run, Random& random) {
   fit.values.similarity.similarity.constant = 0.1;
   fit.profile.profile.emplace();
   fit.profile.profile->length = static_cast<int>(run.tokens);
+  fit.profile.profile->oscillation_start = static_cast<int>(run.tokens);
+  fit.profile.profile->recency_start = static_cast<int>(run.tokens);
+  fit.profile.profile->plateau_log_weight = -1.0;
   const std::vector<HeadFit> fits(run.heads, fit);
   for (std::size_t layer = 0; layer < run.layers; ++layer) {
     for (std::vector<float>* values :

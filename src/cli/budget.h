@@ -1,0 +1,59 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/export_options.h"
+#include "cli/intervene.h"
+#include "results/budget_file.h"
+
+namespace toplens {
+
+/// The command line of `budget`, parsed.
+struct BudgetArguments {
+  EngineArguments engine;
+  LossTextArguments text;
+  int verify_documents = 0;  ///< 0: as many as --documents
+  std::string ranking, rule;
+  double tolerance = 0;
+  std::vector<std::string> allocations = {"uniform", "geometric", "sensitivity"};
+  std::vector<int> set_sizes;  ///< of the loss curves; none: powers of two
+  std::string scan_from, verify;
+  std::string aggregation = "max";
+  int cache_context = 0;  ///< 0: the context length
+  std::string cache_dtype = "bf16";
+  ExportArguments exports;
+  std::uint64_t seed = 2027;
+  int lanes = 64;
+  std::string out;
+  bool resume = false;
+  bool json = false;
+  std::vector<std::string> command_line;
+};
+
+struct BudgetOutcome {
+  BudgetRecord record;
+  ModelConfig config;
+  BudgetResult result;
+  std::string exported;  ///< a line for each format
+};
+
+/// Finds, verifies and, with --out, writes budgets.
+BudgetOutcome find_budget(const BudgetArguments& arguments, WaveListener& listener,
+                          const std::function<void(const std::string&)>& note);
+
+/// A stored budget, run on a text.
+struct VerifiedBudget {
+  StoredBudget stored;
+  double change = 0;
+  std::optional<Interval> interval;
+};
+struct VerifyOutcome {
+  StoredBudgets file;
+  std::vector<VerifiedBudget> budgets;
+  std::string protocol;
+};
+VerifyOutcome verify_budget(const BudgetArguments& arguments, WaveListener& listener,
+                            const std::function<void(const std::string&)>& note);
+
+}  // namespace toplens
