@@ -191,6 +191,7 @@ for (const colorScheme of ["light", "dark"]) {
     }
     colours[colorScheme] = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
     await page.screenshot({ path: join(screenshots, `page-${width}-${colorScheme}.png`), fullPage: true });
+    await page.screenshot({ path: join(screenshots, `top-${width}-${colorScheme}.png`) });
   }
 }
 assert.notEqual(colours.light, colours.dark);
