@@ -5,12 +5,15 @@ set -euo pipefail
 command -v chromium >/dev/null || { echo "SKIPPED: chromium is not installed"; exit 77; }
 node=$(command -v node || command -v nodejs) || { echo "SKIPPED: node is not installed"; exit 77; }
 playwright=$TOPLENS_BUILD_DIR/browser/npm/node_modules/playwright-core
-toplens=$TOPLENS_BUILD_DIR/toplens
+toplens=$(realpath --relative-to="$TOPLENS_SOURCE_DIR" "$TOPLENS_BUILD_DIR/toplens")
 out=$TOPLENS_BUILD_DIR/browser
+# Paths as a person would write them stand in the pictures.
+cd "$TOPLENS_SOURCE_DIR"
+out=$(realpath -m --relative-to=. "$out")
 rm -rf "$out/run" "$out/markup" "$out/large" "$out/pictures"
 mkdir -p "$out"
 
-"$toplens" analyze "$TOPLENS_SOURCE_DIR/demo/model" --text "$TOPLENS_SOURCE_DIR/demo/text/held_out.txt" \
+"$toplens" analyze demo/model --text demo/text/held_out.txt \
   --context-length 512 --documents 32 --out "$out/run" > "$out/run.txt" 2>&1
 TOPLENS_KEEP_LARGE_RUN=$out/large \
   "$TOPLENS_BUILD_DIR/tests/toplens_report_test" --gtest_filter='*AThousandHeads*' > "$out/large.txt"
@@ -21,6 +24,6 @@ TOPLENS_KEEP_LARGE_RUN=$out/large \
 printf '%s' '</script><script>window.ranText = 1</script><img src=x onerror="window.ranText = 2">' \
   '<b>bold</b> &amp; ' > "$out/one.txt"
 for _ in {1..120}; do cat "$out/one.txt"; done > "$out/<i>markup<i>.txt"
-"$toplens" analyze "$TOPLENS_SOURCE_DIR/demo/model" --text "$out/<i>markup<i>.txt" \
+"$toplens" analyze demo/model --text "$out/<i>markup<i>.txt" \
   --context-length 128 --documents 8 --set-sizes 1,2,4 --out "$out/markup" > "$out/markup.txt" 2>&1
 "$node" "$TOPLENS_SOURCE_DIR/tests/browser/markup_page.mjs" "$playwright" "$out/markup/report.html"
