@@ -13,10 +13,12 @@
 
 #include "cli/geometry_stage.h"
 #include "cli/measures_stage.h"
+#include "cli/shown_document.h"
 #include "cli/terminal.h"
 #include "cli/theory_stage.h"
 #include "observe/lane_range_observer.h"
 #include "parallel/memory.h"
+#include "report/report_page.h"
 #include "results/digest.h"
 #include "results/fits_dataset.h"
 #include "results/heads_table.h"
@@ -156,19 +158,20 @@ MeasuresStageOptions measures_options(const AnalyzeArguments& arguments,
 
 /// What is measured, in the order of the summaries.
 AnalysisStages make_stages(const AnalyzeArguments& arguments, const GeometryOptions& geometry,
-                           const RunText& text, const ModelConfig& config,
+                           const CheckpointModel& model, const RunText& text,
                            AnalyzeListener& listener) {
   const QuerySelection queries = arguments.geometry.query_selection();
   AnalysisStages stages;
   stages.push_back(make_geometry_stage(geometry, queries));
   const auto length = static_cast<std::size_t>(text.loaded.context_length);
   if (arguments.theory == "on" && !defined_set_sizes(geometry.set_sizes, length).empty()) {
-    stages.push_back(
-        make_theory_stage(geometry, queries, arguments.predictions.options(geometry.seed)));
+    stages.push_back(make_theory_stage(
+        geometry, queries, arguments.predictions.options(geometry.seed),
+        shown_document(model.directory(), text.windows.front().token_ids, text.labels.front())));
   }
   if (arguments.measures.measures == "on") {
     stages.push_back(
-        make_measures_stage(measures_options(arguments, geometry, text, config, listener)));
+        make_measures_stage(measures_options(arguments, geometry, text, model.config(), listener)));
   }
   return stages;
 }
@@ -382,7 +385,7 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
   ModelSession session = arguments.engine.open();
   const RunText text = choose_windows(arguments, session.model(), listener);
   report_undefined_sizes(geometry, text, session.config(), listener);
-  const AnalysisStages stages = make_stages(arguments, geometry, text, session.config(), listener);
+  const AnalysisStages stages = make_stages(arguments, geometry, session.model(), text, listener);
   const std::vector<StageDemand> demands = demands_of(stages, session, text);
   const EnginePlan plan = plan_run(session, text, stages, demands);
 
@@ -436,6 +439,8 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
   manifest.peak_resident_bytes = process_memory().peak_resident_bytes;
   manifest.complete = true;
   directory.write_manifest(manifest);
+  write_report({directory.path()}, directory.path() / "report.html");
+  outcome.files.emplace_back("report.html", "for a browser");
   return outcome;
 }
 

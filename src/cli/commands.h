@@ -20,6 +20,7 @@ void add_geometry_command(CLI::App& app, Action& action);
 void add_perplexity_command(CLI::App& app, Action& action);
 void add_inspect_command(CLI::App& app, Action& action);
 void add_generate_command(CLI::App& app, Action& action);
+void add_report_command(CLI::App& app, Action& action);
 void add_theory_command(CLI::App& app, Action& action);
 void add_budget_command(CLI::App& app, Action& action,
                         const std::vector<std::string>& command_line);

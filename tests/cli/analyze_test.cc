@@ -486,9 +486,10 @@ TEST(Analyze, LeavesTheFilesOfTheContract) {
   for (const auto& entry : fs::recursive_directory_iterator(run)) {
     files.push_back(fs::relative(entry.path(), run));
   }
-  EXPECT_THAT(files, ::testing::UnorderedElementsAre(
-                         "run.json", "geometry.nc", "heads.csv", "heads.nc", "theory.json",
-                         "regimes.json", "parts", "parts/part-0000.nc", "parts/part-0001.nc"));
+  EXPECT_THAT(files, ::testing::UnorderedElementsAre("run.json", "geometry.nc", "heads.csv",
+                                                     "heads.nc", "theory.json", "regimes.json",
+                                                     "profiles.nc", "report.html", "parts",
+                                                     "parts/part-0000.nc", "parts/part-0001.nc"));
   EXPECT_EQ(testing::lines(read_text_file(run / "heads.csv")).size(), 1u + 2 * 4);
   const auto json = nlohmann::json::parse(read_text_file(run / "run.json"));
   for (const char* key : {"schema_version", "command_line", "timings"}) {
