@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/terminal.h"
+#include "cli/usage_error.h"
 #include "results/summary.h"
 
 namespace toplens {
@@ -88,7 +89,7 @@ void add_analyze_command(CLI::App& app, Action& action,
                   "predictions beside the measurement; takes 27 KB of disk per head and document")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
-  arguments->predictions.add_to(command);
+  const std::vector<CLI::Option*> predictions = arguments->predictions.add_to(command);
   arguments->measures.add_to(command);
   command.add_option("--out", arguments->out, "Run directory for the results, new or empty")
       ->required()
@@ -97,7 +98,14 @@ void add_analyze_command(CLI::App& app, Action& action,
                    "Go on with the interrupted run in --out; finished parts are kept");
   command.add_flag("--json", arguments->json,
                    "Curves, theory and regimes as one JSON object on stdout");
-  command.callback([&action, arguments] { action = [arguments] { run(*arguments); }; });
+  command.callback([&action, arguments, predictions] {
+    for (const CLI::Option* option : predictions) {
+      if (arguments->theory == "off" && option->count() > 0) {
+        throw UsageError(fmt::format("{} needs --theory on", option->get_name()));
+      }
+    }
+    action = [arguments] { run(*arguments); };
+  });
 }
 
 }  // namespace toplens

@@ -2,6 +2,7 @@
 #include <charconv>
 #include <cmath>
 #include <memory>
+#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -40,6 +41,8 @@ struct Arguments {
   std::string from;  // a run directory
   TheoryArguments predictions;
   std::vector<std::string> given_predictions;
+  std::vector<std::string> not_of_runs;  // options given that --from has no use for
+  bool envelope_documents_given = false;
   std::string out;
   bool sensitivity = false;
   int threads = 0;
@@ -268,12 +271,21 @@ void run_simulation(const Arguments& arguments) {
 /// The fits and predictions of a finished run, anew.
 void run_from(Arguments arguments) {
   const nlohmann::ordered_json run = read_run_json(arguments.from);
-  arguments.predictions.draws = arguments.draws > 0 ? arguments.draws : 32;
-  arguments.predictions.envelope_documents = arguments.envelope_documents;
+  arguments.predictions.draws = arguments.draws;
+  if (arguments.envelope_documents_given) {
+    arguments.predictions.envelope_documents = arguments.envelope_documents;
+  }
   const RunTheoryOptions options =
       arguments.predictions.options(run["settings"]["protocol"].value("seed", arguments.seed));
   ThreadPool pool(arguments.threads > 0 ? arguments.threads : available_threads());
-  const PooledTheory theory = pool_theory(PartsReader::of_run(arguments.from), options, pool);
+  const PartsReader parts = PartsReader::of_run(arguments.from);
+  if (!has_theory_records(parts)) {
+    throw Error(fmt::format(
+        "{}: the run holds no records for the theory: it was made with --theory off; run analyze "
+        "again",
+        arguments.from));
+  }
+  const PooledTheory theory = pool_theory(parts, options, pool);
   if (!arguments.out.empty()) {
     Dataset heads = make_heads_dataset(theory.run.layers, theory.run.heads);
     add_fit_variables(heads, theory.run.fits, theory.shape);
@@ -297,15 +309,19 @@ void run(Arguments arguments) {
           fmt::format("--set-sizes: {} is below 1 or given twice", arguments.set_sizes[n]));
     }
   }
-  from_command_line([&] { check(arguments.parameters); });
+  // The others are drawn, or swept, so that the conditions between them hold or are checked then.
+  from_command_line([&] { check_ranges(arguments.parameters); });
+  const auto given = [&](std::string_view parameter) {
+    return std::find(arguments.given.begin(), arguments.given.end(), parameter) !=
+           arguments.given.end();
+  };
+  if (given("similarity") && (given("decay-amplitude") || given("sink-similarity"))) {
+    from_command_line([&] { check(arguments.parameters); });
+  }
   if (!arguments.from.empty()) {
-    refuse(!arguments.given.empty(),
-           fmt::format("--{}", arguments.given.empty() ? "" : arguments.given.front()),
-           "is fitted by the run; it cannot go with --from");
-    refuse(arguments.simulate > 0, "--simulate", "cannot go with --from");
-    refuse(!arguments.sweep.empty(), "--sweep", "cannot go with --from");
-    refuse(!arguments.violation.empty() || arguments.sensitivity, "--violate and --sensitivity",
-           "need --simulate");
+    for (const std::string& option : arguments.not_of_runs) {
+      refuse(true, option, "cannot go with --from: it is what the run has or fits");
+    }
     run_from(std::move(arguments));
     return;
   }
@@ -394,7 +410,24 @@ void add_theory_command(CLI::App& app, Action& action) {
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
   command.add_flag("--json", arguments->json, "JSON instead of CSV or text");
-  command.callback([&action, arguments, parameters, predictions] {
+  command.callback([&action, &command, arguments, parameters, predictions] {
+    static const std::set<std::string> kOfRuns = {"--from",
+                                                  "--out",
+                                                  "--threads",
+                                                  "--json",
+                                                  "--help",
+                                                  "--weights",
+                                                  "--residuals",
+                                                  "--draws",
+                                                  "--envelope-documents",
+                                                  "--effective-dimension"};
+    for (const CLI::Option* option : command.get_options()) {
+      if (option->count() == 0) continue;
+      if (option->get_name() == "--envelope-documents") arguments->envelope_documents_given = true;
+      if (!kOfRuns.contains(option->get_name())) {
+        arguments->not_of_runs.push_back(option->get_name());
+      }
+    }
     for (const CLI::Option* option : predictions) {
       if (option->count() > 0) arguments->given_predictions.push_back(option->get_name());
     }

@@ -24,15 +24,18 @@ std::vector<CLI::Option*> TheoryArguments::add_sources_to(CLI::App& command) {
                                       "beta = 0), where the dimension alone decides"))};
 }
 
-void TheoryArguments::add_to(CLI::App& command) {
-  add_sources_to(command);
-  in_group(command.add_option("--draws", draws,
-                              "Draws of the scalar model for each head and document, theory.md "
-                              "(24)"))
-      ->check(CLI::Range(1, 100000));
-  in_group(command.add_option("--envelope-documents", envelope_documents,
-                              "Documents of each head whose envelopes are drawn; 0: all"))
-      ->check(CLI::Range(0, 1 << 30));
+std::vector<CLI::Option*> TheoryArguments::add_to(CLI::App& command) {
+  std::vector<CLI::Option*> options = add_sources_to(command);
+  options.push_back(
+      in_group(command.add_option("--draws", draws,
+                                  "Draws of the scalar model for each head and document; 0: 32, "
+                                  "for each drawn profile 64"))
+          ->check(CLI::Range(0, 100000)));
+  options.push_back(
+      in_group(command.add_option("--envelope-documents", envelope_documents,
+                                  "Documents of each head whose envelopes are drawn; 0: all"))
+          ->check(CLI::Range(0, 1 << 30)));
+  return options;
 }
 
 RunTheoryOptions TheoryArguments::options(std::uint64_t seed) const {
@@ -42,7 +45,7 @@ RunTheoryOptions TheoryArguments::options(std::uint64_t seed) const {
     options.dimension = parse_name(kEffectiveDimensionNames, "effective dimension", dimension);
     options.residuals = parse_name(kResidualSourceNames, "residuals", residuals);
   });
-  options.head.envelope.draws = draws;
+  if (draws > 0) options.head.envelope.draws = options.head.scalar_draws = draws;
   options.head.envelope.documents = envelope_documents;
   options.head.envelope.seed = seed;
   options.seed = seed;

@@ -17,11 +17,11 @@ struct TheoryArguments {
   std::string weights = "measured";
   std::string dimension = "head-dim";
   std::string residuals = "fitted";
-  int draws = 32;
+  int draws = 0;  // 32, with profile weights 64
   int envelope_documents = 16;
 
   /// All of them.
-  void add_to(CLI::App& command);
+  std::vector<CLI::Option*> add_to(CLI::App& command);
   /// Without --draws and --envelope-documents, for a command that has its own.
   std::vector<CLI::Option*> add_sources_to(CLI::App& command);
   /// `seed` of the run. Throws UsageError for unknown names, listing the valid ones.

@@ -58,10 +58,10 @@ std::string size_table(std::span<const HeadTheory> heads, std::span<const int> s
   return text;
 }
 
-std::string summary_lines(std::span<const HeadTheory> heads) {
+std::string summary_lines(std::span<const HeadTheory> heads, std::uint64_t seed) {
   std::string text;
   for (const auto& metric : kMetricNames) {
-    const CoverageSummary s = summarize_coverage(coverage_cells(heads, metric.kind));
+    const CoverageSummary s = summarize_coverage(coverage_cells(heads, metric.kind), seed);
     text += fmt::format(
         "{}: coverage {}, strict {}, mean width {}, centre's error {}, baseline's {} "
         "({} cells with N >= 2)\n",
@@ -73,7 +73,7 @@ std::string summary_lines(std::span<const HeadTheory> heads) {
       "conditional bounds: Chernoff below the measured mean (3 SE) in {} of {} cells, Gaussian "
       "precision within 0.05 in {}\n",
       check.below, check.cells, check.near);
-  const RegimeCorrelations regime = regime_correlations(heads);
+  const RegimeCorrelations regime = regime_correlations(heads, seed);
   text += fmt::format("N_half, Spearman over heads: measured with predicted {}, with N_crit {}\n",
                       show(regime.predicted), show(regime.critical));
   return text;
@@ -122,11 +122,11 @@ std::string simulation_report(const PopulationOptions& population, const Simulat
                         name(population.violation.violation), population.violation.amount);
   }
   text += fmt::format("\n{}\n", size_table(simulated.unaware, options.set_sizes));
-  text += summary_lines(simulated.unaware);
+  text += summary_lines(simulated.unaware, options.envelope.seed);
   if (!simulated.aware.empty()) {
     text += "\nthe theory is told what a perfect fit of the violated heads would find\n\n";
     text += fmt::format("{}\n", size_table(simulated.aware, options.set_sizes));
-    text += summary_lines(simulated.aware);
+    text += summary_lines(simulated.aware, options.envelope.seed);
   }
   return text;
 }
@@ -142,8 +142,9 @@ std::string simulation_json(const PopulationOptions& population, const Simulatio
                {"seed", options.envelope.seed},
                {"violation", name(population.violation.violation)},
                {"amount", population.violation.amount}};
-  json["unaware"] = coverage_json(simulated.unaware, options.set_sizes);
-  if (!simulated.aware.empty()) json["aware"] = coverage_json(simulated.aware, options.set_sizes);
+  json["unaware"] = coverage_json(simulated.unaware, options.set_sizes, options.envelope.seed);
+  if (!simulated.aware.empty())
+    json["aware"] = coverage_json(simulated.aware, options.set_sizes, options.envelope.seed);
   return json.dump() + "\n";
 }
 

@@ -160,6 +160,21 @@ void add_value_figures(std::vector<FigureRow<F>>& rows) {
   rows.push_back({"effective_rank_between", "effective_rank", "1",
                   [](const F& f) { return f.values.effective_rank.spread; },
                   "standard deviation of it between documents"});
+  rows.push_back({"sink_compressed", "sink_norm", "1",
+                  [](const F& f) {
+                    return f.values.norms.sink_reason != FitReason::estimated ? kNotEstimable
+                           : f.values.norms.sink_compressed                   ? 1.0
+                                                                              : 0.0;
+                  },
+                  "1 where the sink's norm is compressed by the rule of theory.md 3", true});
+  rows.push_back({"similarity_applicable", "near_duplicates", "1",
+                  [](const F& f) {
+                    return std::isnan(f.near_duplicates()) ? kNotEstimable
+                           : f.similarity_applicable()     ? 1.0
+                                                           : 0.0;
+                  },
+                  "0 where more than 5% of the unselected have a near-duplicate: A2 not applicable",
+                  true});
   rows.push_back({"near_duplicates", "near_duplicates", "1",
                   [](const F& f) { return f.near_duplicates(); },
                   "largest share over set sizes of unselected tokens with a near-duplicate among "
@@ -294,10 +309,6 @@ const std::vector<CountRow>& head_counts() {
        "log-weights behind the profile"},
       {"profile_zero_weights", [=](const F& f) { return count(f.profile.zero_weights); },
        "attention weights of 0, left out of the logarithms"},
-      {"sink_compressed", [](const F& f) { return f.values.norms.sink_compressed ? 1 : 0; },
-       "1 where the sink's norm is compressed by the rule of theory.md 3"},
-      {"similarity_applicable", [](const F& f) { return f.similarity_applicable() ? 1 : 0; },
-       "0 where more than 5% of the unselected have a near-duplicate: A2 not applicable"},
   };
   return kRows;
 }
@@ -321,6 +332,8 @@ const std::vector<FigureRow<E>>& residual_figures() {
        "sigma_N, their standard deviation times sqrt(d)", true},
       {"residual_beta_between", "residual", "1", [](const E& e) { return e.beta_spread; },
        "standard deviation of beta_N between documents"},
+      {"residual_sigma_between", "residual", "1", [](const E& e) { return e.sigma_spread; },
+       "standard deviation of sigma_N between documents"},
       {"residual_beta_all", "residual", "1", [](const E& e) { return e.all_unselected.beta; },
        "beta_N over all unselected tokens (32 a document, evenly spaced by rank)"},
       {"residual_sigma_all", "residual", "1", [](const E& e) { return e.all_unselected.sigma; },
@@ -330,6 +343,9 @@ const std::vector<FigureRow<E>>& residual_figures() {
       {"near_duplicate_share", "near_duplicate_share", "1",
        [](const E& e) { return e.near_duplicates; },
        "share of unselected tokens with a near-duplicate among the selected"},
+      {"near_duplicate_share_between", "near_duplicate_share", "1",
+       [](const E& e) { return e.near_duplicates_spread; },
+       "standard deviation of it between documents"},
   };
   return kRows;
 }
@@ -443,12 +459,6 @@ void add_fit_columns(HeadTable& table, std::span<const HeadFit> fits) {
     if (std::find(groups.begin(), groups.end(), row.group) == groups.end()) {
       groups.push_back(row.group);
     }
-  }
-  for (const CountRow& row : head_counts()) {
-    if (row.name != "sink_compressed" && row.name != "similarity_applicable") continue;
-    std::vector<std::int64_t> values;
-    for (const HeadFit& fit : fits) values.push_back(row.value(fit));
-    table.add_column(std::string(row.name), std::move(values));
   }
   for (const ReasonRow<F>& row : head_reasons()) {
     if (std::find(groups.begin(), groups.end(), row.name) == groups.end()) continue;

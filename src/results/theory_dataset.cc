@@ -202,7 +202,10 @@ FitReason reason_of(std::string_view group, const PooledTheory& theory,
     reason = theory.run.fits[head].residuals[ranking].sizes[size].reason;
   }
   if (group == "bound" || reason != FitReason::estimated) return reason;
-  return at.sizes[size].sink_threshold ? FitReason::estimated : FitReason::sink_not_selected;
+  if (at.sizes[size].sink_threshold) return FitReason::estimated;
+  return at.sizes[size].sink_selected > 0.0 && at.sizes[size].set_size >= 2
+             ? FitReason::no_sink_threshold
+             : FitReason::sink_not_selected;
 }
 
 constexpr std::string_view kGroups[] = {"measurement", "prediction", "bound", "inversions",
@@ -241,6 +244,14 @@ FitReason prediction_reason(const PooledTheory& theory, const RunTheoryOptions& 
 
 void add_theory_variables(Dataset& heads, const PooledTheory& theory,
                           const RunTheoryOptions& options) {
+  Attributes& attributes = heads.attributes();
+  attributes["theory_weights"] = std::string(name_in(kWeightSourceNames, options.head.weights));
+  attributes["theory_dimension"] =
+      std::string(name_in(kEffectiveDimensionNames, options.dimension));
+  attributes["theory_residuals"] = std::string(name_in(kResidualSourceNames, options.residuals));
+  attributes["theory_draws"] = std::int64_t{options.head.envelope.draws};
+  attributes["theory_envelope_documents"] = std::int64_t{options.head.envelope.documents};
+  attributes["theory_seed"] = static_cast<std::int64_t>(options.seed);
   if (theory.shape.layout.set_sizes.empty() || theory.run.rankings.empty()) return;
   for (const SizeRow& row : size_rows()) {
     heads.add_variable(row.name, kBySize,
@@ -341,6 +352,11 @@ void add_theory_columns(HeadTable& table, const PooledTheory& theory,
       table.add_column(std::string(row.name), std::move(values));
       table.add_column(fmt::format("{}_reason", row.name), std::move(reasons));
     }
+    std::vector<std::string> coverage_reasons;
+    for (std::size_t head = 0; head < heads.size(); ++head) {
+      coverage_reasons.emplace_back(describe(head_reason(theory, options, r, head)));
+    }
+    table.add_column("coverage_reason", std::move(coverage_reasons));
     for (const CoverageRow& row : kCoverageRows) {
       std::vector<double> values;
       for (const HeadTheory& head : heads) {
@@ -351,7 +367,7 @@ void add_theory_columns(HeadTable& table, const PooledTheory& theory,
     const std::string ranking(name(theory.run.rankings[r]));
     for (std::size_t n = 0; n < theory.shape.layout.set_sizes.size(); ++n) {
       const std::string suffix = fmt::format("_{}_{}", ranking, theory.shape.layout.set_sizes[n]);
-      for (const std::string_view bound : {"lower", "predicted", "upper"}) {
+      for (const std::string_view bound : {"measured", "lower", "predicted", "upper"}) {
         const std::string wanted = fmt::format("{}_f_score", bound);
         for (const SizeRow& row : size_rows()) {
           if (row.name != wanted) continue;

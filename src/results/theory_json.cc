@@ -32,10 +32,11 @@ double mean_of(std::span<const CoverageCell> cells, const auto& get) {
 }
 
 /// All metrics of some heads.
-Json coverage_by_metric(std::span<const HeadTheory> heads) {
+Json coverage_by_metric(std::span<const HeadTheory> heads, std::uint64_t seed) {
   Json json = Json::object();
   for (const auto& [metric, metric_name] : kMetricNames) {
-    json[std::string(metric_name)] = to_json(summarize_coverage(coverage_cells(heads, metric)));
+    json[std::string(metric_name)] =
+        to_json(summarize_coverage(coverage_cells(heads, metric), seed));
   }
   return json;
 }
@@ -66,6 +67,11 @@ Json assumptions_json(const AssumptionCounts& counts) {
             {"median_decay_length_tokens", number(counts.decay_length)},
             {"median_mean_cosine", number(counts.mean_cosine)},
             {"median_sink_similarity", number(counts.sink_similarity)}}},
+          {"dimension",
+           {{"head_dim", counts.head_dim},
+            {"median_effective_rank", number(counts.effective_rank)},
+            {"median_sigma", number(counts.sigma)},
+            {"median_sigma_effective", number(counts.effective_sigma)}}},
           {"attention_profile",
            {{"estimated", counts.profile_estimated},
             {"reasons", counts.profile_reasons},
@@ -79,13 +85,13 @@ Json ranking_json(const PooledTheory& theory, std::size_t ranking, std::uint64_t
   Json json = {{"ranking", name(theory.run.rankings[ranking])}};
   json["heads_predicted"] = std::count_if(heads.begin(), heads.end(),
                                           [](const HeadTheory& head) { return head.predicted; });
-  json.update(coverage_json(heads, theory.shape.layout.set_sizes));
+  json.update(coverage_json(heads, theory.shape.layout.set_sizes, seed));
   Json thirds = Json::array();
   for (const LayerRange& range : layer_thirds(theory.run.layers)) {
     const auto of_range = std::span(heads).subspan(range.first * theory.run.heads,
                                                    (range.end - range.first) * theory.run.heads);
     Json third = {{"first_layer", range.first}, {"last_layer", range.end - 1}};
-    third.update(coverage_by_metric(of_range));
+    third.update(coverage_by_metric(of_range, seed));
     thirds.push_back(std::move(third));
   }
   json["by_layer_third"] = std::move(thirds);
@@ -109,9 +115,17 @@ Json ranking_json(const PooledTheory& theory, std::size_t ranking, std::uint64_t
 
 }  // namespace
 
+std::string_view why_undefined(const RankCorrelation& correlation) {
+  return correlation.observations < 3 ? "fewer than 3 heads" : "all equal";
+}
+
 Json to_json(const RankCorrelation& correlation) {
   Json json = {{"value", nullptr}, {"interval", nullptr}, {"heads", correlation.observations}};
-  if (correlation.value) json["value"] = *correlation.value;
+  if (correlation.value) {
+    json["value"] = *correlation.value;
+  } else {
+    json["reason"] = why_undefined(correlation);
+  }
   if (correlation.interval) {
     json["interval"] = {correlation.interval->low, correlation.interval->high};
   }
@@ -128,15 +142,16 @@ Json to_json(const CoverageSummary& s) {
           {"baseline_error", to_json(s.baseline_error)}};
 }
 
-Json coverage_json(std::span<const HeadTheory> heads, std::span<const int> set_sizes) {
+Json coverage_json(std::span<const HeadTheory> heads, std::span<const int> set_sizes,
+                   std::uint64_t seed) {
   Json json;
-  json["overall"] = coverage_by_metric(heads);
+  json["overall"] = coverage_by_metric(heads, seed);
   json["by_set_size"] = Json::array();
   for (const int set_size : set_sizes) {
     Json row = {{"set_size", set_size}};
     for (const auto& [metric, metric_name] : kMetricNames) {
       const std::vector<CoverageCell> cells = coverage_cells(heads, metric, set_size);
-      const CoverageSummary summary = summarize_coverage(cells);
+      const CoverageSummary summary = summarize_coverage(cells, seed);
       if (summary.cells == 0) continue;
       Json value = {{"measured", mean_of(cells, [](const auto& c) { return c.measured.mean; })},
                     {"lower", mean_of(cells, [](const auto& c) { return c.lower; })},
@@ -151,7 +166,7 @@ Json coverage_json(std::span<const HeadTheory> heads, std::span<const int> set_s
   json["conditional"] = {{"cells", check.cells},
                          {"chernoff_below_measured", check.below},
                          {"gaussian_precision_within_0.05", check.near}};
-  const RegimeCorrelations regime = regime_correlations(heads);
+  const RegimeCorrelations regime = regime_correlations(heads, seed);
   json["half_size"] = {{"measured_with_predicted", to_json(regime.predicted)},
                        {"measured_with_critical", to_json(regime.critical)}};
   return json;
@@ -209,6 +224,21 @@ AssumptionCounts count_assumptions(const RunTheory& run) {
   counts.mean_cosine = median(cosines);
   counts.sink_similarity = median(sinks);
   counts.profile_r_squared = median(r_squared);
+  std::vector<double> ranks, sigmas, effective_sigmas;
+  for (const HeadFit& fit : fits) {
+    const double rank = fit.values.effective_rank.mean;
+    ranks.push_back(rank);
+    if (fit.residuals.empty()) continue;
+    for (const ResidualEstimate& size : fit.residuals.front().sizes) {
+      sigmas.push_back(size.competitors.sigma);
+      effective_sigmas.push_back(size.competitors.sigma *
+                                 std::sqrt(rank / static_cast<double>(fit.head_dim)));
+    }
+  }
+  counts.head_dim = fits.empty() ? 0 : fits.front().head_dim;
+  counts.effective_rank = median(ranks);
+  counts.sigma = median(sigmas);
+  counts.effective_sigma = median(effective_sigmas);
   return counts;
 }
 

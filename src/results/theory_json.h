@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -13,12 +15,14 @@
 
 namespace toplens {
 
+/// Why a correlation has no value.
+std::string_view why_undefined(const RankCorrelation& correlation);
 nlohmann::ordered_json to_json(const RankCorrelation& correlation);
 nlohmann::ordered_json to_json(const CoverageSummary& summary);
 
 /// Coverage overall and by set size, the conditional bounds and the correlations of N_half.
 nlohmann::ordered_json coverage_json(std::span<const HeadTheory> heads,
-                                     std::span<const int> set_sizes);
+                                     std::span<const int> set_sizes, std::uint64_t seed);
 
 /// Layers [first, end) of a run.
 struct LayerRange {
@@ -36,6 +40,9 @@ struct AssumptionCounts {
   std::map<std::string, std::size_t> norm_reasons, decay_reasons, profile_reasons;
   // Medians over the heads where estimated; NaN where there is none.
   double norm_spread = 0, sink_norm_ratio = 0, decay_length = 0, mean_cosine = 0;
+  /// Of the first ranking, over set sizes too; effective: with the values' effective rank for d.
+  double effective_rank = 0, sigma = 0, effective_sigma = 0;
+  std::size_t head_dim = 0;
   double sink_similarity = 0, sink_mass = 0, profile_r_squared = 0;
 };
 AssumptionCounts count_assumptions(const RunTheory& run);

@@ -124,13 +124,12 @@ void add_final_query_geometry(Dataset& part, const Dataset& geometry) {
   }
 }
 
+bool has_theory_records(const PartsReader& parts) {
+  return parts.has_variable(theory_record_names().back());
+}
+
 PooledTheory pool_theory(const PartsReader& parts, const RunTheoryOptions& options,
                          ThreadPool& pool, const LayerVisitor& visit) {
-  if (!parts.has_variable("attention_weight")) {
-    throw Error(
-        "the run holds no records for the theory: it was made with --theory off, or by an older "
-        "version; run analyze again");
-  }
   const bool final_query = parts.has_variable(final_name(kGeometryMetrics.front()));
   std::vector<std::string> names = theory_record_names();
   for (std::string& metric : geometry_names(final_query)) names.push_back(std::move(metric));

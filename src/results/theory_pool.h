@@ -12,8 +12,10 @@ namespace toplens {
 /// those (all queries averaged, or no Euclidean distance): final_precision, ...
 void add_final_query_geometry(Dataset& part, const Dataset& geometry);
 
+bool has_theory_records(const PartsReader& parts);
+
 /// Everything that theory.md 3 to 6 says of the finished parts of a run, a layer at a time: memory
-/// holds one layer's records of all documents. Throws Error where the parts hold no records.
+/// holds one layer's records of all documents.
 struct PooledTheory {
   RecordedShape shape;  ///< of all layers
   RunTheory run;

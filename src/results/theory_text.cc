@@ -27,6 +27,10 @@ void add_reasons(std::string& text, const std::map<std::string, std::size_t>& re
   }
 }
 
+std::string percent(double share) {
+  return std::isnan(share) ? "-" : fmt::format("{:.0f}%", 100 * share);
+}
+
 std::string of_heads(std::size_t count, std::size_t all) {
   return fmt::format("{} of {} heads", count, all);
 }
@@ -34,8 +38,8 @@ std::string of_heads(std::size_t count, std::size_t all) {
 /// What holds, in words; medians are over the heads where the figure could be estimated.
 std::string assumption_lines(const AssumptionCounts& c) {
   std::string text = "Assumptions, fitted by head (figures are medians over heads)\n";
-  text += fmt::format("  A1  stable norms: the values' norms vary by {:.0f}% of their mean\n",
-                      100 * c.norm_spread);
+  text += fmt::format("  A1  stable norms: the values' norms vary by {} of their mean\n",
+                      percent(c.norm_spread));
   add_reasons(text, c.norm_reasons);
   if (c.sinks_estimated == 0) {
     text += "      the sink: token 0 is visible to no head\n";
@@ -56,68 +60,87 @@ std::string assumption_lines(const AssumptionCounts& c) {
         of_heads(c.similarity_not_applicable, c.heads));
   }
   text += fmt::format(
-      "  A3  attention by position: recency in {}, oscillation in {}; the profile explains {:.0f}% "
+      "  A3  attention by position: recency in {}, oscillation in {}; the profile explains {} "
       "of the variance of the mean log-weights\n",
       of_heads(c.recency_present, c.profile_estimated), c.oscillation_present,
-      100 * c.profile_r_squared);
+      percent(c.profile_r_squared));
   add_reasons(text, c.profile_reasons);
+  if (!std::isnan(c.sink_mass)) {
+    text += fmt::format(
+        "  The sink, token 0, holds {} of the attention{}\n", number(c.sink_mass),
+        c.sink_mass < kSmallSinkMass ? ": most of these heads have no attention sink" : "");
+  }
   text += fmt::format(
-      "  The sink, token 0, holds {} of the attention (median){}\n", number(c.sink_mass),
-      c.sink_mass < kSmallSinkMass ? ": most of these heads have no attention sink" : "");
+      "  Residuals: sigma {} in d = {}, {} in the values' effective rank {:.1f} (1: isotropic)\n",
+      number(c.sigma), c.head_dim, number(c.effective_sigma), c.effective_rank);
   return text;
 }
 
 /// One row of the coverage table: the three metrics of some cells.
 template <typename Cells>
-std::string coverage_row(std::string_view label, const Cells& cells) {
+std::string coverage_row(std::string_view label, std::uint64_t seed, const Cells& cells) {
   std::string row = fmt::format(kRow, label);
   CoverageSummary last;
   for (const auto& [metric, metric_name] : kMetricNames) {
-    last = summarize_coverage(cells(metric));
+    last = summarize_coverage(cells(metric), seed);
     if (last.cells == 0) return "";
     row += fmt::format("   {:>6.3f} {:>6.3f} {:>6.3f}", last.coverage.mean, last.centre_error.mean,
                        last.baseline_error.mean);
   }
-  return row + fmt::format("   {:>6.3f} {:>6.3f}\n", last.strict_coverage.mean, last.width.mean);
+  return row + "\n";
 }
 
-std::string coverage_table(const PooledTheory& theory, std::size_t ranking) {
+std::string coverage_table(const PooledTheory& theory, std::size_t ranking, std::uint64_t seed) {
   const std::vector<HeadTheory>& heads = theory.run.heads_of[ranking];
   std::string text = fmt::format(kRow, "");
   for (const std::string_view title : {"precision", "recall", "F-score"}) {
     text += fmt::format("   {:^20}", title);
   }
-  text += fmt::format("   {:^13}\n", "F-score");
+  text += "\n";
   text += fmt::format(kRow, "");
   for (int i = 0; i < 3; ++i) text += fmt::format("   {:>6} {:>6} {:>6}", "cover", "error", "base");
-  text += fmt::format("   {:>6} {:>6}\n", "strict", "width");
-  text += coverage_row("all, N >= 2", [&](Metric m) { return coverage_cells(heads, m); });
+  text += "\n";
+  text += coverage_row("all, N >= 2", seed, [&](Metric m) { return coverage_cells(heads, m); });
   for (const LayerRange& range : layer_thirds(theory.run.layers)) {
     const auto part = std::span(heads).subspan(range.first * theory.run.heads,
                                                (range.end - range.first) * theory.run.heads);
     const std::string label = range.end - range.first > 1
                                   ? fmt::format("layers {}-{}", range.first, range.end - 1)
                                   : fmt::format("layer {}", range.first);
-    text += coverage_row(label, [&](Metric m) { return coverage_cells(part, m); });
+    text += coverage_row(label, seed, [&](Metric m) { return coverage_cells(part, m); });
   }
   for (const int size : theory.shape.layout.set_sizes) {
     if (size < 2) continue;
-    text += coverage_row(fmt::format("N = {}", size),
+    text += coverage_row(fmt::format("N = {}", size), seed,
                          [&](Metric m) { return coverage_cells(heads, m, size); });
   }
   return text;
 }
 
+std::string strict_and_width(std::span<const HeadTheory> heads, std::uint64_t seed) {
+  std::string strict = "  strict coverage (tolerance 0)", width = "  mean width of the envelope  ";
+  for (const auto& [metric, metric_name] : kMetricNames) {
+    const CoverageSummary all = summarize_coverage(coverage_cells(heads, metric), seed);
+    if (all.cells == 0) return "";
+    strict += fmt::format("   {} {}", metric_name, show(all.strict_coverage));
+    width += fmt::format("   {} {}", metric_name, show(all.width));
+  }
+  return strict + "\n" + width + "\n";
+}
+
 /// Whether the prediction says more of the heads than their mean does.
 std::string finding(std::span<const HeadTheory> heads) {
   const CoverageSummary f = summarize_coverage(coverage_cells(heads, Metric::f_score));
-  if (f.cells == 0) return "";
+  if (f.cells == 0 || f.baseline_error.mean == 0.0) return "";
   const double gain = 1.0 - f.centre_error.mean / f.baseline_error.mean;
   return fmt::format(
-      "The predicted F is {:.3f} off on average, the mean over heads {:.3f}: the fitted assumptions "
+      "The predicted F is {:.3f} off on average, the mean over heads {:.3f}: the fitted "
+      "assumptions "
       "say {} of a head's F {} that mean does.\n",
       f.centre_error.mean, f.baseline_error.mean,
-      std::abs(gain) < 0.05 ? "about as much" : gain > 0 ? "more" : "less",
+      std::abs(gain) < 0.05 ? "about as much"
+      : gain > 0            ? "more"
+                            : "less",
       std::abs(gain) < 0.05 ? "as" : "than");
 }
 
@@ -164,7 +187,7 @@ std::string show(const HeadMean& mean) {
 }
 
 std::string show(const RankCorrelation& correlation) {
-  if (!correlation.value) return "not defined";
+  if (!correlation.value) return fmt::format("none: {}", why_undefined(correlation));
   if (!correlation.interval) return fmt::format("{:.3f}", *correlation.value);
   return fmt::format("{:.3f} [{:.3f}, {:.3f}]", *correlation.value, correlation.interval->low,
                      correlation.interval->high);
@@ -182,13 +205,23 @@ std::string theory_summary(const PooledTheory& theory, const RunTheoryOptions& o
   for (std::size_t r = 0; r < theory.run.rankings.size(); ++r) {
     if (!has_prediction(theory.run.rankings[r])) continue;
     text += fmt::format(
-        "\nPrediction beside measurement: {} ranking, final query, {} weights, {} residuals\n"
-        "(cover: the envelope meets measured mean +- tolerance; error: |predicted - measured|; "
-        "base: of the mean over heads)\n\n",
+        "\nPrediction beside measurement: {} ranking, final query, {} weights, {} residuals, d: "
+        "{}\n"
+        "(cover: the envelope meets measured mean +- tolerance; error: |predicted - measured|;\n"
+        "base: the error of the mean over heads)\n\n",
         name(theory.run.rankings[r]), name_in(kWeightSourceNames, options.head.weights),
-        name_in(kResidualSourceNames, options.residuals));
-    text += coverage_table(theory, r) + "\n" + finding(theory.run.heads_of[r]) +
-            checks(theory, r, options.seed);
+        name_in(kResidualSourceNames, options.residuals),
+        name_in(kEffectiveDimensionNames, options.dimension));
+    if (options.dimension == EffectiveDimension::effective_rank &&
+        options.residuals == ResidualSource::fitted) {
+      text += "With fitted residuals d cancels: bounds and predictions are those of head_dim.\n\n";
+    }
+    if (coverage_cells(theory.run.heads_of[r], Metric::f_score).empty()) {
+      return text + "No set size N >= 2 is defined: nothing to predict.\n";
+    }
+    text += coverage_table(theory, r, options.seed) +
+            strict_and_width(theory.run.heads_of[r], options.seed) + "\n" +
+            finding(theory.run.heads_of[r]) + checks(theory, r, options.seed);
     break;  // the others are in theory.json
   }
   return text;

@@ -38,7 +38,7 @@ NormFit fit_norms(const AssumptionView& records, std::size_t layer, std::size_t 
     return fit;
   }
   if (records.visible(layer) < first + 2) {
-    fit.reason = fit.sink_reason = FitReason::too_few_tokens;
+    fit.reason = fit.sink_reason = FitReason::too_few_tokens_for_norms;
     return fit;
   }
   std::vector<double> pooled, means, spreads, sink_norms, own;

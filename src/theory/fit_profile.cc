@@ -210,7 +210,7 @@ ProfileFit fit_profile(const AssumptionView& records, std::size_t layer, std::si
   };
   if (fit.documents < kLeastDocuments) return fail(FitReason::too_few_documents);
   if (records.visible(layer) < 1 + static_cast<std::size_t>(kLeastPlateau)) {
-    return fail(FitReason::too_few_tokens);
+    return fail(FitReason::too_few_tokens_for_profile);
   }
   const LogWeights weights(records, layer, head);
   for (const LogCurve& curve : weights.curves()) {

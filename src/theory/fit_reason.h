@@ -34,12 +34,17 @@ enum class FitReason {
   not_measured,
   sink_not_selected,
   beyond_largest_size,
+  too_few_tokens_for_norms,
+  too_few_lags,
+  too_few_tokens_for_profile,
+  too_few_competitors,
+  no_sink_threshold,
 };
 
-inline constexpr std::array<NamedKind<FitReason>, 21> kFitReasonNames = {{
+inline constexpr std::array<NamedKind<FitReason>, 26> kFitReasonNames = {{
     {FitReason::estimated, ""},
     {FitReason::too_few_documents, "not estimable: fewer than 8 documents"},
-    {FitReason::too_few_tokens, "not estimable: too few visible tokens"},
+    {FitReason::too_few_tokens, "not defined: as many tokens selected as are visible, or more"},
     {FitReason::no_sink_visible, "not estimable: token 0 is outside the window"},
     {FitReason::zero_norms, "not estimable: the value vectors are zero"},
     {FitReason::no_decay, "no decay: the constant predicts held-out documents as well"},
@@ -58,6 +63,13 @@ inline constexpr std::array<NamedKind<FitReason>, 21> kFitReasonNames = {{
     {FitReason::not_measured, "not measured: inversions were not asked for (--metrics)"},
     {FitReason::sink_not_selected, "not defined: no document selects the sink, or N = 1"},
     {FitReason::beyond_largest_size, "above the largest set size"},
+    {FitReason::too_few_tokens_for_norms, "not estimable: fewer than 3 visible tokens"},
+    {FitReason::too_few_lags, "not estimable: fewer than 4 lags, which need 9 visible tokens"},
+    {FitReason::too_few_tokens_for_profile, "not estimable: fewer than 9 visible tokens"},
+    {FitReason::too_few_competitors,
+     "not estimable: fewer than 8 documents with an unselected value of positive norm"},
+    {FitReason::no_sink_threshold,
+     "not defined: the sink has no weight, or no unselected one is below the other selected"},
 }};
 
 /// In words, empty where the quantity was estimated.

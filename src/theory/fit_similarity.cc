@@ -76,9 +76,12 @@ double squared_error(const LagCurve& curve, const Function& predicted) {
   return sum;
 }
 
+/// Squared errors of mean cosines below this are rounding: the cosines are float32.
+constexpr double kRounding = 1e-12;
+
 /// 1 - error / reference; 0 where there is nothing to explain.
 double explained(double error, double reference) {
-  return reference > 0.0 ? 1.0 - error / reference : 0.0;
+  return reference > kRounding ? 1.0 - error / reference : 0.0;
 }
 
 double held_out_r_squared(const DecayGrid& grid, const std::vector<LagCurve>& curves) {
@@ -159,13 +162,13 @@ SimilarityFit fit_similarity(const AssumptionView& records, std::size_t layer, s
   fit.similarity.constant = kNotEstimable;
   fit.documents = records.shape.documents;
   fit.lags = AssumptionLayout::lags(records.visible(layer));
-  fit.decay_reason = FitReason::too_few_tokens;
+  fit.decay_reason = FitReason::too_few_lags;
   if (fit.documents < kLeastDocuments) {
     fit.reason = fit.decay_reason = FitReason::too_few_documents;
     return fit;
   }
   if (fit.lags == 0) {
-    fit.reason = FitReason::too_few_tokens;
+    fit.reason = FitReason::too_few_tokens_for_norms;
     return fit;
   }
   std::vector<LagCurve> curves;
@@ -215,7 +218,7 @@ SinkSimilarityFit fit_sink_similarity(const AssumptionView& records, std::size_t
   } else if (!records.sink_visible(layer)) {
     fit.reason = FitReason::no_sink_visible;
   } else if (records.visible(layer) < 2) {
-    fit.reason = FitReason::too_few_tokens;
+    fit.reason = FitReason::too_few_tokens_for_norms;
   } else if (means.size() < kLeastDocuments) {
     fit.reason = FitReason::zero_norms;
   } else {

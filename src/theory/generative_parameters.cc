@@ -47,7 +47,7 @@ double draw(const GenerativeParameter& parameter, Random& random) {
 
 std::span<const GenerativeParameter> generative_parameters() { return kParameters; }
 
-void check(const GenerativeParameters& parameters) {
+void check_ranges(const GenerativeParameters& parameters) {
   for (const GenerativeParameter& row : kParameters) {
     const double value = parameters.*row.value;
     if (!(value >= row.least && value <= row.most)) {
@@ -57,6 +57,10 @@ void check(const GenerativeParameters& parameters) {
       throw Error(fmt::format("{} is {}: expected a whole number", row.name, value));
     }
   }
+}
+
+void check(const GenerativeParameters& parameters) {
+  check_ranges(parameters);
   const double b = parameters.similarity;
   const double rho = parameters.sink_similarity;
   if (b + parameters.decay_amplitude > 1.0) {

@@ -43,6 +43,8 @@ std::span<const GenerativeParameter> generative_parameters();
 
 /// Throws Error naming the parameter, its value and what is allowed.
 void check(const GenerativeParameters& parameters);
+/// The ranges of each alone, without the conditions between them that draw_parameters() keeps.
+void check_ranges(const GenerativeParameters& parameters);
 
 /// The parameters of one head of a population: those named in `fixed` are kept, the others drawn
 /// from their ranges, within the conditions of (36).

@@ -36,7 +36,11 @@ void ResidualPool::add(const SizeRecord& record, std::span<const double> expecte
   competitors_.count += own.count;
   competitors_.sum += own.sum;
   competitors_.squares += own.squares;
-  if (own.count > 0) document_betas_.push_back(own.mean());
+  if (own.count > 0) {
+    document_betas_.push_back(own.mean());
+    document_spreads_.push_back(
+        std::sqrt(own.sum_about(own.mean()) / static_cast<double>(own.count)));
+  }
   sampled_ += record.others.size();
   for (std::size_t k = 0; k < record.others.size(); ++k) {
     const std::size_t rank =
@@ -57,21 +61,34 @@ ResidualEstimate ResidualPool::estimate(int set_size, double dimension, bool sin
   result.sinks_unselected = unselected_sink_.count;
   result.sinks_selected = selected_sink_.count;
   result.near_duplicates = mean(near_duplicates_);
-  result.competitors = residuals(competitors_, set_size, dimension);
-  result.all_unselected = residuals(others_, set_size, dimension);
   const bool others_are_zero = sampled_ > 0 && others_.count == 0;
   result.reason = document_betas_.size() >= kLeastDocuments && !others_are_zero
                       ? FitReason::estimated
-                      : FitReason::no_competitors;
+                  : competitors_.count == 0 || others_are_zero ? FitReason::no_competitors
+                                                               : FitReason::too_few_competitors;
+  result.competitors.set_size = result.all_unselected.set_size = set_size;
+  result.competitors.beta = result.competitors.sigma = kNotEstimable;
+  result.all_unselected.beta = result.all_unselected.sigma = kNotEstimable;
   result.beta_spread = standard_deviation(document_betas_);
+  result.sigma_spread = std::sqrt(dimension) * standard_deviation(document_spreads_);
+  result.near_duplicates_spread = standard_deviation(near_duplicates_);
   const std::size_t sinks = unselected_sink_.count + selected_sink_.count;
   result.sink_reason = !sink_visible ? FitReason::no_sink_visible
                        : sinks == 0  ? FitReason::zero_norms
                                      : result.reason;
+  if (result.reason == FitReason::estimated) {
+    result.competitors = competitors(set_size, dimension);
+    result.all_unselected = residuals(others_, set_size, dimension);
+  }
+  return result;
+}
+
+Residuals ResidualPool::competitors(int set_size, double dimension) const {
+  Residuals result = residuals(competitors_, set_size, dimension);
+  const std::size_t sinks = unselected_sink_.count + selected_sink_.count;
   if (sinks > 0 && competitors_.count > 0) {
-    const double squares =
-        unselected_sink_.sum_about(result.competitors.beta) + selected_sink_.sum_about(0.0);
-    result.competitors.sink_sigma = std::sqrt(dimension * squares / static_cast<double>(sinks));
+    const double squares = unselected_sink_.sum_about(result.beta) + selected_sink_.sum_about(0.0);
+    result.sink_sigma = std::sqrt(dimension * squares / static_cast<double>(sinks));
   }
   return result;
 }

@@ -18,6 +18,8 @@ class ResidualPool {
   void add(const SizeRecord& record, std::span<const double> expected, std::size_t sink_rank);
 
   ResidualEstimate estimate(int set_size, double dimension, bool sink_visible) const;
+  /// Whatever the number of documents; NaN where there was nothing to pool.
+  Residuals competitors(int set_size, double dimension) const;
 
  private:
   struct Moments {
@@ -34,7 +36,7 @@ class ResidualPool {
   Moments competitors_, others_;
   Moments unselected_sink_;  // about beta
   Moments selected_sink_;    // against s - y_0, about 0
-  std::vector<double> document_betas_;
+  std::vector<double> document_betas_, document_spreads_;
   std::vector<double> near_duplicates_;
   std::size_t zero_norms_ = 0;
   std::size_t sampled_ = 0;  // unselected tokens, with a direction or without

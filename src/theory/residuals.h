@@ -17,14 +17,16 @@ struct ResidualEstimate {
   Residuals competitors;
   /// Over a sample of all of T (AssumptionLayout::kSampledOthers a document).
   Residuals all_unselected;
-  double beta_spread = kNotEstimable;  ///< between-document sd of beta over the competitors
+  double beta_spread = kNotEstimable;   ///< between-document sd of beta over the competitors
+  double sigma_spread = kNotEstimable;  ///< and of sigma
   FitReason sink_reason = FitReason::estimated;
 
   std::size_t num_competitors = 0;                       ///< pooled
   std::size_t zero_norms = 0;                            ///< competitors left out: no direction
   std::size_t sinks_unselected = 0, sinks_selected = 0;  ///< documents behind sigma_0
 
-  double near_duplicates = kNotEstimable;  ///< share of T, mean over documents
+  double near_duplicates = kNotEstimable;         ///< share of T, mean over documents
+  double near_duplicates_spread = kNotEstimable;  ///< between-document sd
 };
 
 struct RankingResidualFit {

@@ -204,7 +204,7 @@ std::vector<HeadTheory> HeadSimulator::simulate(const GenerativeHead& head,
     for (std::size_t n = 0; n < state.sizes.size(); ++n) {
       const auto size = static_cast<int>(state.sizes[n]);
       assumptions.residuals.front().sizes.push_back(
-          fits[a][n].estimate(size, assumptions.dimension, true).competitors);
+          fits[a][n].competitors(size, assumptions.dimension));
     }
     results.push_back(state.evaluator.evaluate(head_number, assumptions, state.options.ranking,
                                                state.sizes, records));

@@ -82,6 +82,21 @@ TEST(TheoryCommand, SimulatesHeadsWithCoverage) {
   EXPECT_EQ(testing::lines(theory(table).out).size(), 2u + 2u + 1u + 6u * 2u);
 }
 
+TEST(TheoryCommand, DrawsWhatIsNotGivenWithinTheConditions) {
+  EXPECT_EQ(theory({"--simulate", "2", "--documents", "2", "--sink-similarity", "0.5", "--length",
+                    "64", "--dim", "16"})
+                .exit_code,
+            0);
+}
+
+TEST(TheoryCommand, FromARunRefusesWhatTheRunDecides) {
+  EXPECT_THAT(usage_error({"--from", "nowhere", "--set-sizes", "2,4"}),
+              HasSubstr("--set-sizes cannot go with --from"));
+  EXPECT_THAT(usage_error({"--from", "nowhere", "--sink-mass", "0.5"}),
+              HasSubstr("--sink-mass cannot go with --from"));
+  EXPECT_THAT(usage_error({"--weights", "profile"}), HasSubstr("--weights needs --from"));
+}
+
 TEST(TheoryCommand, RefusesParametersOutsideTheirRange) {
   EXPECT_THAT(usage_error({"--similarity", "0.7", "--decay-amplitude", "0.5"}),
               HasSubstr("add up to 1.2"));

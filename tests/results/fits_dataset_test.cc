@@ -213,7 +213,7 @@ TEST(FitsDataset, SaysInWordsWhatCouldNotBeEstimated) {
   EXPECT_EQ(reason({"", 16, 64, 20, {}}, "sink_norm_reason"),
             "not estimable: token 0 is outside the window");
   EXPECT_EQ(reason({"", 16, 2, 0, {}}, "similarity_reason"),
-            "not estimable: too few visible tokens");
+            "not estimable: fewer than 3 visible tokens");
   EXPECT_EQ(reason({"", 16, 64, 0, one_hot}, "profile_reason"),
             "not estimable: attention weights are zero");
   EXPECT_EQ(reason({"", 16, 64, 0, one_value}, "decay_reason"),
