@@ -6,6 +6,7 @@
 #include "geometry/geometry_observer.h"
 #include "results/fits_dataset.h"
 #include "results/geometry_part.h"
+#include "results/profiles_dataset.h"
 #include "results/theory_dataset.h"
 #include "results/theory_json.h"
 #include "results/theory_part.h"
@@ -67,8 +68,8 @@ class TheoryPass : public StagePass {
 class TheoryStage : public AnalysisStage {
  public:
   TheoryStage(const GeometryOptions& measured, QuerySelection queries,
-              const RunTheoryOptions& options)
-      : options_(options) {
+              const RunTheoryOptions& options, ShownDocument shown)
+      : options_(options), shown_(std::move(shown)) {
     assumptions_.set_sizes = measured.set_sizes;
     assumptions_.rankings = measured.rankings;
     assumptions_.seed = measured.seed;
@@ -110,7 +111,13 @@ class TheoryStage : public AnalysisStage {
   }
 
   void pool(PooledRun& run) const override {
-    const PooledTheory theory = pool_theory(run.parts, options_, run.threads);
+    ProfilesBuilder profiles(run.parts.dimension_size("layer"), shown_);
+    const PooledTheory theory =
+        pool_theory(run.parts, options_, run.threads,
+                    [&](const AssumptionView& records, const RunTheory& layer) {
+                      profiles.add_layer(records, layer.fits);
+                    });
+    run.directory.write_dataset("profiles.nc", profiles.dataset());
     add_fit_variables(run.heads, theory.run.fits, theory.shape);
     add_theory_variables(run.heads, theory, options_);
     add_fit_columns(run.table, theory.run.fits);
@@ -118,6 +125,7 @@ class TheoryStage : public AnalysisStage {
     const nlohmann::ordered_json json = theory_json(theory, options_);
     run.directory.write_text("theory.json", json.dump(2) + "\n");
     run.files.emplace_back("theory.json", "coverage");
+    run.files.emplace_back("profiles.nc", "curves behind the fits");
     run.json["theory"] = json;
     run.summaries.push_back(theory_summary(theory, options_));
   }
@@ -126,14 +134,16 @@ class TheoryStage : public AnalysisStage {
   AssumptionOptions assumptions_;
   std::optional<GeometryOptions> final_geometry_;
   RunTheoryOptions options_;
+  ShownDocument shown_;
 };
 
 }  // namespace
 
 std::unique_ptr<AnalysisStage> make_theory_stage(const GeometryOptions& measured,
                                                  QuerySelection queries,
-                                                 const RunTheoryOptions& options) {
-  return std::make_unique<TheoryStage>(measured, queries, options);
+                                                 const RunTheoryOptions& options,
+                                                 ShownDocument shown) {
+  return std::make_unique<TheoryStage>(measured, queries, options, std::move(shown));
 }
 
 }  // namespace toplens

@@ -125,7 +125,7 @@ void add_final_query_geometry(Dataset& part, const Dataset& geometry) {
 }
 
 PooledTheory pool_theory(const PartsReader& parts, const RunTheoryOptions& options,
-                         ThreadPool& pool) {
+                         ThreadPool& pool, const LayerVisitor& visit) {
   if (!parts.has_variable("attention_weight")) {
     throw Error(
         "the run holds no records for the theory: it was made with --theory off, or by an older "
@@ -138,7 +138,9 @@ PooledTheory pool_theory(const PartsReader& parts, const RunTheoryOptions& optio
   const std::size_t layers = parts.dimension_size("layer");
   for (std::size_t layer = 0; layer < layers; ++layer) {
     const Dataset records = parts.read(names, DimensionSlice{"layer", layer, 1});
-    append_layers(pooled.run, evaluate(records, final_query, options, pool));
+    RunTheory evaluated = evaluate(records, final_query, options, pool);
+    if (visit) visit(theory_records(records), evaluated);
+    append_layers(pooled.run, std::move(evaluated));
     if (layer == 0) pooled.shape = theory_records(records).shape;
   }
   pooled.shape.layers = layers;

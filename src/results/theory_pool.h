@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+
 #include "parallel/thread_pool.h"
 #include "results/run_directory.h"
 #include "theory/run_theory.h"
@@ -16,7 +18,9 @@ struct PooledTheory {
   RecordedShape shape;  ///< of all layers
   RunTheory run;
 };
+/// Shown every layer's records, as a view of one layer, with what the theory says of it.
+using LayerVisitor = std::function<void(const AssumptionView& records, const RunTheory& layer)>;
 PooledTheory pool_theory(const PartsReader& parts, const RunTheoryOptions& options,
-                         ThreadPool& pool);
+                         ThreadPool& pool, const LayerVisitor& visit = {});
 
 }  // namespace toplens
