@@ -16,7 +16,7 @@
 namespace toplens {
 
 /// A run and what several figures draw of it.
-struct ReportRun {
+struct ReportRun {  // NOLINT(bugprone-exception-escape): moves of nlohmann::json do not throw
   RunResults results;
   std::optional<HeadCurves> curves;
 
