@@ -138,7 +138,7 @@ class Suite {
             forward_,   attention_,   select16_,
             select256_, final_query_, final_query_inside_,
             analyze_,   all_queries_, all_queries_inside_,
-            treated_,   scan_};
+            measures_,  treated_,     scan_};
   }
 
  private:
@@ -184,6 +184,9 @@ class Suite {
     add(final_query_, last.seconds - plain, (last.seconds - plain) / plain);
     add(final_query_inside_, last.observing_seconds / workers,
         last.observing_seconds / workers / plain);
+    const PassRunner::Timing measures = passes.measures(QuerySelection::last());
+    const double measuring = measures.observing_seconds / workers + passes.detector_share() * plain;
+    add(measures_, measuring, measuring / plain);
     const PassRunner::Timing all = passes.geometry(all_queries_geometry(), QuerySelection::all());
     add(all_queries_, all.seconds - plain, (all.seconds - plain) / plain);
     add(all_queries_inside_, all.observing_seconds / workers,
@@ -211,8 +214,8 @@ class Suite {
   int threads_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   Row gemm_, gemm_f32_, read_, triad_, cold_, warm_, forward_, attention_, select16_, select256_,
-      final_query_, final_query_inside_, analyze_, all_queries_, all_queries_inside_, treated_,
-      scan_;
+      final_query_, final_query_inside_, analyze_, all_queries_, all_queries_inside_, measures_,
+      treated_, scan_;
 };
 
 void Suite::describe() {
@@ -266,7 +269,7 @@ void Suite::describe() {
   select256_.name = "select_256";
   select256_.what = "first 256 of 1024 in order, one thread";
   for (Row* row : {&final_query_, &final_query_inside_, &analyze_, &all_queries_,
-                   &all_queries_inside_, &treated_, &scan_}) {
+                   &all_queries_inside_, &measures_, &treated_, &scan_}) {
     row->unit = "s";
     row->higher_is_better = false;
     row->limit = "the forward pass";
@@ -283,6 +286,14 @@ void Suite::describe() {
   analyze_.what = "the same and all that analyze does around its pass";
   analyze_.target = 0.05;
   analyze_.bound = "the row above; opening, digests and results do not grow with the layers' width";
+  measures_.name = "measures_final_query";
+  measures_.what =
+      "signature and measures at the final query, detectors on 8 sequences: time inside the "
+      "observers and the sequences' share of the pass";
+  measures_.target = 0.10;
+  measures_.bound =
+      "with 8 documents the sequences are 5% of the tokens, with analyze's 32 a quarter of that; "
+      "then the effective ranks of 4 documents";
   all_queries_.name = "geometry_all_queries";
   all_queries_.what =
       "geometry at all queries (attention, Euclidean, 1 to 256, no inversions), "

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <list>
+#include <string>
 
 #include <fmt/format.h>
 #include <toplens/error.h>
@@ -9,11 +11,15 @@
 #include "bench/report.h"
 #include "bench/stopwatch.h"
 #include "checkpoint/random_weights.h"
+#include "cli/measures_options.h"
 #include "geometry/geometry_observer.h"
 #include "io/npy.h"
 #include "kernels/softmax.h"
+#include "measures/detectors.h"
+#include "measures/measure_observer.h"
 #include "model/attention.h"
 #include "model/forward_pass.h"
+#include "observe/lane_range_observer.h"
 #include "selection/ranking.h"
 
 namespace toplens::bench {
@@ -24,6 +30,9 @@ class TimedObserver : public AttentionObserver {
  public:
   explicit TimedObserver(AttentionObserver& observed) : observed_(observed) {}
   QuerySelection queries() const override { return observed_.queries(); }
+  QuerySelection queries_of_lane(int lane) const override {
+    return observed_.queries_of_lane(lane);
+  }
   void begin(const ObservedPass& pass) override {
     seconds_.assign(static_cast<std::size_t>(pass.num_workers) * kPadding, 0.0);
     observed_.begin(pass);
@@ -73,18 +82,19 @@ std::vector<std::vector<std::int32_t>> read_documents(const std::filesystem::pat
 PassRunner::PassRunner(ModelSession& session, std::vector<std::vector<std::int32_t>> documents)
     : session_(session), documents_(std::move(documents)) {}
 
-PassRunner::Timing PassRunner::run(AttentionObserver* observer, const Treatment* treatment) {
+PassRunner::Timing PassRunner::run(std::span<AttentionObserver* const> observed,
+                                   std::span<const std::vector<std::int32_t>> own_lanes,
+                                   const Treatment* treatment) {
   std::vector<Lane> lanes;
   std::vector<std::size_t> lengths;
   for (const auto& document : documents_) {
     lanes.push_back({document, treatment});
     lengths.push_back(document.size());
   }
+  std::list<TimedObserver> timed;
   std::vector<AttentionObserver*> observers;
-  std::unique_ptr<TimedObserver> timed;
-  if (observer != nullptr) {
-    timed = std::make_unique<TimedObserver>(*observer);
-    observers.push_back(timed.get());
+  for (AttentionObserver* observer : observed) {
+    observers.push_back(&timed.emplace_back(*observer));
   }
   EngineDemand demand;
   demand.kept_queries = kept_queries(observers, static_cast<int>(lengths.front()));
@@ -93,28 +103,82 @@ PassRunner::Timing PassRunner::run(AttentionObserver* observer, const Treatment*
   if (plan.lanes_per_batch < demand.lanes_wanted) {
     throw Error("the documents do not fit the memory budget together");
   }
+  for (const auto& ids : own_lanes) lanes.push_back({ids});
   ForwardPass pass(session_.model(), session_.pool(), plan);
   Timing timing;
   timing.seconds = seconds_of([&] { pass.run(lanes, observers); });
-  if (timed) timing.observing_seconds = timed->seconds();
+  for (const TimedObserver& observer : timed) timing.observing_seconds += observer.seconds();
   return timing;
 }
 
-PassRunner::Timing PassRunner::plain() { return run(nullptr); }
+PassRunner::Timing PassRunner::plain() { return run({}, {}); }
 
 PassRunner::Timing PassRunner::treated(int set_size) {
   const ModelConfig& config = session_.config();
   Treatment treatment(Ranking::attention, RemovalRule::remove, config.num_layers,
                       config.num_query_heads, 0);
   treatment.set_all(set_size);
-  return run(nullptr, &treatment);
+  return run({}, {}, &treatment);
 }
 
 PassRunner::Timing PassRunner::geometry(const GeometryOptions& options, QuerySelection queries) {
   std::vector<std::uint64_t> identities(documents_.size());
   for (std::size_t i = 0; i < identities.size(); ++i) identities[i] = i;
   GeometryObserver observer(options, queries, identities);
-  return run(&observer);
+  const std::array<AttentionObserver*, 1> observers = {&observer};
+  return run(observers, {});
+}
+
+namespace {
+
+/// What analyze's defaults send beside so many documents.
+std::vector<std::vector<std::int32_t>> detector_sequences(const ModelConfig& config,
+                                                          std::size_t documents) {
+  const MeasuresArguments defaults;
+  std::vector<std::vector<std::int32_t>> sequences;
+  for (std::size_t i = 0; i < documents; ++i) {
+    if (i >= static_cast<std::size_t>(defaults.detector_sequences)) break;
+    sequences.push_back(repeated_random_tokens(2027, i,
+                                               static_cast<std::size_t>(defaults.detector_tokens),
+                                               config.vocab_size, config.bos_token_id));
+  }
+  return sequences;
+}
+
+}  // namespace
+
+PassRunner::Timing PassRunner::measures(QuerySelection queries) {
+  const ModelConfig& config = session_.config();
+  const int documents = static_cast<int>(documents_.size());
+  MeasureOptions options;
+  MeasuredShape shape;
+  shape.documents = documents_.size();
+  shape.layers = static_cast<std::size_t>(config.num_layers);
+  shape.heads = static_cast<std::size_t>(config.num_query_heads);
+  shape.set_sizes = options.set_sizes;
+  const int length = static_cast<int>(documents_.front().size());
+  shape.settings =
+      measure_settings(std::array{length}, queries.is_last() ? std::string("last") : "all");
+  MeasureRecords records = make_measure_records(shape);
+  std::vector<std::uint64_t> identities(documents_.size());
+  for (std::size_t i = 0; i < identities.size(); ++i) identities[i] = i;
+  MeasureObserver measures(options, queries, identities, records, 0);
+  const auto own_lanes = detector_sequences(config, documents_.size());
+  std::vector<std::size_t> rows(own_lanes.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = i;
+  DetectorObserver detectors({own_lanes.begin(), own_lanes.end()}, rows, records);
+  LaneRangeObserver on_documents(measures, {{0, documents}});
+  LaneRangeObserver on_sequences(detectors, {{documents, static_cast<int>(own_lanes.size())}});
+  const std::array<AttentionObserver*, 2> observers = {&on_documents, &on_sequences};
+  return run(observers, own_lanes);
+}
+
+double PassRunner::detector_share() const {
+  double sum = 0;
+  for (const auto& ids : detector_sequences(session_.config(), documents_.size())) {
+    sum += forward_operations(session_.config(), static_cast<int>(ids.size()));
+  }
+  return sum / operations();
 }
 
 double PassRunner::operations() const {

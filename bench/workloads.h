@@ -33,11 +33,19 @@ class PassRunner {
   /// With the geometry of every head at these queries.
   Timing geometry(const GeometryOptions& options, QuerySelection queries);
 
+  /// With signatures, measures of others and detectors of every head as analyze has them, the
+  /// detectors' sequences as lanes of their own.
+  Timing measures(QuerySelection queries);
+  /// Operations of the detectors' lanes over those of the documents.
+  double detector_share() const;
+
   double operations() const;  ///< the model's own, of one pass
   double tokens() const;
 
  private:
-  Timing run(AttentionObserver* observer, const Treatment* treatment = nullptr);
+  Timing run(std::span<AttentionObserver* const> observers,
+             std::span<const std::vector<std::int32_t>> own_lanes,
+             const Treatment* treatment = nullptr);
 
   ModelSession& session_;
   std::vector<std::vector<std::int32_t>> documents_;

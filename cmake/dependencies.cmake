@@ -21,6 +21,7 @@ toplens_require(CLI/CLI.hpp libcli11-dev)
 toplens_require(utf8proc.h libutf8proc-dev)
 toplens_require(openssl/evp.h libssl-dev)
 toplens_require(fmt/core.h libfmt-dev)
+toplens_require(armadillo libarmadillo-dev)
 
 # Debian's oneDNN runs on libgomp; the thread pool tells each of its workers to use one OpenMP
 # thread, for which libgomp is linked by its runtime name so that Clang does not add libomp.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include <toplens/array_view.h>
@@ -19,6 +20,7 @@ class QuerySelection {
   static QuerySelection last() { return QuerySelection(1); }
   static QuerySelection tail(int count) { return QuerySelection(count); }
   static QuerySelection all() { return QuerySelection(kAll); }
+  static QuerySelection none() { return QuerySelection(0); }
 
   /// Position of the first selected query in a document of `length` tokens.
   int first_query(int length) const {
@@ -26,7 +28,8 @@ class QuerySelection {
   }
   bool is_all() const { return count_ == kAll; }
   bool is_last() const { return count_ == 1; }
-  /// The K of tail:K; 1 for the final query.
+  bool is_none() const { return count_ == 0; }
+  /// The K of tail:K; 1 for the final query, 0 for none.
   int count() const { return count_; }
 
  private:
@@ -59,6 +62,10 @@ struct HeadView {
       attention;                   ///< [queries, length], each row sums to 1, 0 where not visible
   MatrixView<const float> values;  ///< [length, head_dim], of the kv head
   MatrixView<const float> output;  ///< [queries, head_dim], before the output projection
+  /// Of every query of the lane, whatever the observer asked for: its weight on token 0 (0 where
+  /// that is not visible), and its output [length, head_dim].
+  std::span<const float> first_token_attention = {};
+  MatrixView<const float> all_outputs = {};
 
   int first_visible(int query) const {
     return window > 0 && query + 1 > window ? query + 1 - window : 0;
@@ -74,6 +81,9 @@ class AttentionObserver {
  public:
   virtual ~AttentionObserver() = default;
   virtual QuerySelection queries() const = 0;
+  /// What it wants to see of one lane, asked after begin(): no more than queries(). A lane of which
+  /// it wants none is not shown to it.
+  virtual QuerySelection queries_of_lane(int /*lane*/) const { return queries(); }
   virtual void begin(const ObservedPass& /*pass*/) {}
   virtual void observe(const HeadView& view, int worker) = 0;
   virtual void end() {}

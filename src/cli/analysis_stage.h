@@ -10,6 +10,7 @@
 #include <toplens/observer.h>
 #include <nlohmann/json.hpp>
 
+#include "corpus/corpus.h"
 #include "model/model_config.h"
 #include "parallel/thread_pool.h"
 #include "results/dataset.h"
@@ -32,7 +33,12 @@ struct StageDemand {
 class StagePass {
  public:
   virtual ~StagePass() = default;
+  /// It sees the documents as lanes 0 .. D - 1 and the stage's own lanes after them.
   virtual AttentionObserver& observer() = 0;
+  /// More than one, where a stage has them.
+  virtual std::vector<AttentionObserver*> observers() { return {&observer()}; }
+  /// Token ids of the lanes of its own that go through the model beside the documents.
+  virtual std::span<const std::vector<std::int32_t>> own_lanes() const { return {}; }
   /// Adds what was recorded, once the pass is over. The part of the first stage makes the
   /// dimensions document, layer and head.
   virtual void add_to(Dataset& part) = 0;
@@ -41,6 +47,7 @@ class StagePass {
 /// The documents of a pass: their numbers in the run and their labels.
 struct PassDocuments {
   std::vector<std::uint64_t> numbers;
+  std::span<const TokenWindow> windows;
   std::span<const std::string> labels;
 };
 
@@ -65,6 +72,8 @@ class AnalysisStage {
   /// Adds the settings that decide what the parts hold.
   virtual void describe(Protocol& protocol) const = 0;
   virtual StageDemand demand(const ModelConfig& config, int length) const = 0;
+  /// Lengths of StagePass::own_lanes() for one document.
+  virtual std::vector<int> own_lane_lengths(std::uint64_t /*document*/) const { return {}; }
   virtual std::unique_ptr<StagePass> begin(PassDocuments documents) const = 0;
   virtual void pool(PooledRun& run) const = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <list>
 #include <map>
 #include <memory>
 
@@ -11,9 +12,11 @@
 #include <dnnl.hpp>
 
 #include "cli/geometry_stage.h"
+#include "cli/measures_stage.h"
 #include "cli/shown_document.h"
 #include "cli/terminal.h"
 #include "cli/theory_stage.h"
+#include "observe/lane_range_observer.h"
 #include "parallel/memory.h"
 #include "report/report_page.h"
 #include "results/digest.h"
@@ -48,7 +51,11 @@ struct RunText {
 RunText choose_windows(const AnalyzeArguments& arguments, const CheckpointModel& model,
                        AnalyzeListener& listener) {
   RunText text;
-  text.loaded = arguments.text.load(model);
+  TextArguments text_arguments = arguments.text;
+  if (text_arguments.context_length == 0 && text_arguments.tokens.empty()) {
+    text_arguments.context_length = arguments.measures.longest();
+  }
+  text.loaded = text_arguments.load(model);
   std::vector<TokenWindow> windows = cut_windows(text.loaded.documents, text.loaded.context_length,
                                                  text.loaded.bos_id, BosPolicy::window, false);
   const std::size_t available = windows.size();
@@ -111,9 +118,48 @@ std::size_t num_parts(std::size_t documents) {
   return (documents + kDocumentsPerPart - 1) / kDocumentsPerPart;
 }
 
+MeasuresStageOptions measures_options(const AnalyzeArguments& arguments,
+                                      const GeometryOptions& geometry, const RunText& text,
+                                      const ModelConfig& config, AnalyzeListener& listener) {
+  MeasuresStageOptions options;
+  options.num_layers = config.num_layers;
+  options.num_query_heads = config.num_query_heads;
+  options.vocab_size = config.vocab_size;
+  options.set_sizes =
+      defined_set_sizes(geometry.set_sizes, static_cast<std::size_t>(text.loaded.context_length));
+  options.queries = arguments.geometry.query_selection();
+  options.queries_name = arguments.geometry.queries;
+  options.lengths = arguments.measures.lengths(text.loaded.context_length);
+  options.thresholds = arguments.measures.regime_thresholds();
+  options.imported = arguments.measures.imported_scores(config);
+  options.bos_id = text.loaded.bos_id;
+  const auto begins_with_bos = [&](const TokenWindow& window) {
+    return config.bos_token_id && window.token_ids.front() == *config.bos_token_id;
+  };
+  // Token ids are used as they are; where all begin with the model's BOS, that is what it is.
+  if (!text.loaded.bos_id &&
+      std::all_of(text.windows.begin(), text.windows.end(), begins_with_bos)) {
+    options.bos_id = config.bos_token_id;
+  }
+  options.seed = geometry.seed;
+  const int most = (config.max_position_embeddings - (options.bos_id ? 1 : 0)) / 2;
+  const int tokens = std::min(arguments.measures.detector_tokens, most);
+  if (tokens < arguments.measures.detector_tokens && arguments.measures.detector_sequences > 0) {
+    listener.note(
+        fmt::format("note: {} repeated random tokens instead of {}: the model has {} "
+                    "positions",
+                    tokens, arguments.measures.detector_tokens, config.max_position_embeddings));
+  }
+  options.detector_tokens = static_cast<std::size_t>(tokens);
+  options.detector_sequences =
+      tokens > 0 ? static_cast<std::size_t>(arguments.measures.detector_sequences) : 0;
+  return options;
+}
+
 /// What is measured, in the order of the summaries.
 AnalysisStages make_stages(const AnalyzeArguments& arguments, const GeometryOptions& geometry,
-                           const CheckpointModel& model, const RunText& text) {
+                           const CheckpointModel& model, const RunText& text,
+                           AnalyzeListener& listener) {
   const QuerySelection queries = arguments.geometry.query_selection();
   AnalysisStages stages;
   stages.push_back(make_geometry_stage(geometry, queries));
@@ -122,6 +168,10 @@ AnalysisStages make_stages(const AnalyzeArguments& arguments, const GeometryOpti
     stages.push_back(make_theory_stage(
         geometry, queries, arguments.predictions.options(geometry.seed),
         shown_document(model.directory(), text.windows.front().token_ids, text.labels.front())));
+  }
+  if (arguments.measures.measures == "on") {
+    stages.push_back(
+        make_measures_stage(measures_options(arguments, geometry, text, model.config(), listener)));
   }
   return stages;
 }
@@ -135,11 +185,36 @@ std::vector<StageDemand> demands_of(const AnalysisStages& stages, const ModelSes
   return demands;
 }
 
-EnginePlan plan_run(const ModelSession& session, const RunText& text,
+/// Lengths of the lanes that go through the model beside one document.
+std::vector<int> own_lane_lengths(const AnalysisStages& stages, std::uint64_t document) {
+  std::vector<int> lengths;
+  for (const auto& stage : stages) {
+    const std::vector<int> own = stage->own_lane_lengths(document);
+    lengths.insert(lengths.end(), own.begin(), own.end());
+  }
+  return lengths;
+}
+
+EnginePlan plan_run(const ModelSession& session, const RunText& text, const AnalysisStages& stages,
                     std::span<const StageDemand> demands) {
   std::vector<std::size_t> lengths;
-  for (const TokenWindow& window : text.windows) lengths.push_back(window.token_ids.size());
   EngineDemand demand;
+  std::uint64_t most_tokens = 0;
+  int longest_own = 0;
+  for (std::size_t document = 0; document < text.windows.size(); ++document) {
+    lengths.push_back(text.windows[document].token_ids.size());
+    std::uint64_t tokens = 0;
+    for (const int length : own_lane_lengths(stages, document)) {
+      lengths.push_back(static_cast<std::size_t>(length));
+      tokens += static_cast<std::uint64_t>(length);
+      longest_own = std::max(longest_own, length);
+    }
+    most_tokens = std::max(most_tokens, tokens);
+  }
+  // A stage's own lanes share their document's place in a batch; it may want to see all of them.
+  demand.observer_bytes_per_lane =
+      4 * most_tokens * static_cast<std::uint64_t>(session.config().hidden_size);
+  demand.kept_queries = kept_queries(QuerySelection::all(), longest_own);
   for (const StageDemand& stage : demands) {
     demand.kept_queries =
         std::max(demand.kept_queries, kept_queries(stage.queries, text.loaded.context_length));
@@ -149,6 +224,20 @@ EnginePlan plan_run(const ModelSession& session, const RunText& text,
   demand.lanes_wanted = static_cast<int>(std::min(kDocumentsPerPart, text.windows.size()));
   return session.plan(lengths, demand);
 }
+
+/// Tells of a pass in units of documents, whatever lanes stages have beside them.
+class DocumentProgress : public ProgressListener {
+ public:
+  DocumentProgress(ProgressListener& listener, std::size_t documents, std::size_t lanes)
+      : listener_(listener), documents_(documents), lanes_(lanes) {}
+  void advance(std::uint64_t done, std::uint64_t total) override {
+    listener_.advance(done * documents_ / lanes_, total * documents_ / lanes_);
+  }
+
+ private:
+  ProgressListener& listener_;
+  std::size_t documents_, lanes_;
+};
 
 /// One part: its documents in as many passes as the memory budget asks for.
 class PartRunner {
@@ -169,24 +258,39 @@ class PartRunner {
     return concatenate_documents(pieces, names);
   }
 
-  std::uint64_t layer_forwards() const { return pass_.layer_lane_forwards(); }
+  /// Layers x documents; stages' own lanes are not counted.
+  std::uint64_t layer_forwards() const { return layer_forwards_; }
 
  private:
   Dataset run_batch(std::size_t begin, std::size_t end, AnalyzeListener& listener) {
     std::vector<Lane> lanes;
     PassDocuments documents;
     documents.labels = std::span(text_.labels).subspan(begin, end - begin);
+    documents.windows = std::span(text_.windows).subspan(begin, end - begin);
     for (std::size_t document = begin; document < end; ++document) {
       lanes.push_back({text_.windows[document].token_ids});
       documents.numbers.push_back(document);
     }
     std::vector<std::unique_ptr<StagePass>> passes;
+    std::list<LaneRangeObserver> observed;
     std::vector<AttentionObserver*> observers;
     for (const auto& stage : stages_) {
       passes.push_back(stage->begin(documents));
-      observers.push_back(&passes.back()->observer());
+      const LaneRange own{static_cast<int>(lanes.size()),
+                          static_cast<int>(passes.back()->own_lanes().size())};
+      for (const std::vector<std::int32_t>& ids : passes.back()->own_lanes())
+        lanes.push_back({ids});
+      for (AttentionObserver* observer : passes.back()->observers()) {
+        observed.emplace_back(*observer,
+                              std::vector<LaneRange>{{0, static_cast<int>(end - begin)}, own});
+        observers.push_back(&observed.back());
+      }
     }
-    pass_.run(lanes, observers, &listener);
+    const std::uint64_t forwards_before = pass_.layer_lane_forwards();
+    DocumentProgress progress(listener, end - begin, lanes.size());
+    pass_.run(lanes, observers, &progress);
+    layer_forwards_ +=
+        (pass_.layer_lane_forwards() - forwards_before) * (end - begin) / lanes.size();
     Dataset part;
     for (const auto& pass : passes) pass->add_to(part);
     return part;
@@ -196,12 +300,21 @@ class PartRunner {
   const RunText& text_;
   const AnalysisStages& stages_;
   ForwardPass pass_;
+  std::uint64_t layer_forwards_ = 0;
 };
 
 std::string estimate(ModelSession& session, const EnginePlan& plan, const RunText& text,
-                     std::size_t documents, std::span<const StageDemand> demands) {
+                     std::size_t documents, const AnalysisStages& stages,
+                     std::span<const StageDemand> demands) {
   const int length = text.loaded.context_length;
-  double seconds = forward_operations(session.config(), length) / session.product_rate(plan);
+  double operations = forward_operations(session.config(), length);
+  for (std::size_t document = 0; document < text.windows.size(); ++document) {
+    for (const int own : own_lane_lengths(stages, document)) {
+      operations +=
+          forward_operations(session.config(), own) / static_cast<double>(text.windows.size());
+    }
+  }
+  double seconds = operations / session.product_rate(plan);
   std::uint64_t disk = 0;
   for (const StageDemand& stage : demands) {
     seconds += stage.seconds_per_document / session.pool().size();
@@ -272,9 +385,9 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
   ModelSession session = arguments.engine.open();
   const RunText text = choose_windows(arguments, session.model(), listener);
   report_undefined_sizes(geometry, text, session.config(), listener);
-  const AnalysisStages stages = make_stages(arguments, geometry, session.model(), text);
+  const AnalysisStages stages = make_stages(arguments, geometry, session.model(), text, listener);
   const std::vector<StageDemand> demands = demands_of(stages, session, text);
-  const EnginePlan plan = plan_run(session, text, demands);
+  const EnginePlan plan = plan_run(session, text, stages, demands);
 
   AnalyzeOutcome outcome;
   RunManifest& manifest = outcome.manifest;
@@ -298,7 +411,7 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
   manifest.timings.push_back({"prepare", whole.seconds()});
 
   if (remaining > 0) {
-    listener.note(estimate(session, plan, text, remaining, demands));
+    listener.note(estimate(session, plan, text, remaining, stages, demands));
     listener.start(layers * remaining,
                    static_cast<double>(text.loaded.context_length) / static_cast<double>(layers));
     const Stopwatch measuring;

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/measures_options.h"
 #include "cli/options.h"
 #include "cli/theory_options.h"
 #include "parallel/progress.h"
@@ -22,6 +23,7 @@ struct AnalyzeArguments {
   bool random_all_queries = false;
   std::string theory = "on";
   TheoryArguments predictions;
+  MeasuresArguments measures;
   std::string out;
   bool resume = false;
   bool json = false;
@@ -43,7 +45,7 @@ struct AnalyzeOutcome {
   nlohmann::ordered_json json;                             ///< of the stages
   std::vector<std::pair<std::string, std::string>> files;  ///< written: name, what it is
   std::uint64_t layer_forwards =
-      0;  ///< layers x documents computed now, not read from finished parts
+      0;  ///< layers x documents computed now (not read from finished parts)
 };
 
 /// corpus -> tokens -> lanes through layers -> observers of the stages -> parts -> pooled results.

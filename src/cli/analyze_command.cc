@@ -89,12 +89,14 @@ void add_analyze_command(CLI::App& app, Action& action,
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
   arguments->predictions.add_to(command);
+  arguments->measures.add_to(command);
   command.add_option("--out", arguments->out, "Run directory for the results, new or empty")
       ->required()
       ->type_name("DIR");
   command.add_flag("--resume", arguments->resume,
                    "Go on with the interrupted run in --out; finished parts are kept");
-  command.add_flag("--json", arguments->json, "Curves and theory as one JSON object on stdout");
+  command.add_flag("--json", arguments->json,
+                   "Curves, theory and regimes as one JSON object on stdout");
   command.callback([&action, arguments] { action = [arguments] { run(*arguments); }; });
 }
 

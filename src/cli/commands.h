@@ -15,6 +15,7 @@ using Action = std::function<void()>;
 void add_analyze_command(CLI::App& app, Action& action,
                          const std::vector<std::string>& command_line);
 void add_capture_command(CLI::App& app, Action& action);
+void add_compare_command(CLI::App& app, Action& action);
 void add_geometry_command(CLI::App& app, Action& action);
 void add_perplexity_command(CLI::App& app, Action& action);
 void add_inspect_command(CLI::App& app, Action& action);

@@ -60,6 +60,7 @@ int run(int argc, char** argv) {
   add_analyze_command(app, action, command_line);
   add_capture_command(app, action);
   add_geometry_command(app, action);
+  add_compare_command(app, action);
   add_perplexity_command(app, action);
   add_inspect_command(app, action);
   add_generate_command(app, action);

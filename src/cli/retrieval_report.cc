@@ -229,11 +229,14 @@ std::string retrieval_json(const RetrievalReport& report) {
     add_mean(record, "loss_increase_nats", answers.loss_increase_nats);
     results.push_back(std::move(record));
   }
+  // Where an interval is null.
+  json["interval_reason"] = report.summary.questions == 1 ? kOneQuestion : "";
   const std::size_t by_continuation = scored_by_continuation(report);
   json["scoring"] = {{"first_token", report.tokens.size() - by_continuation},
                      {"mean_log_probability", by_continuation},
                      {"shared_first_token", nlohmann::ordered_json::array()}};
   json["support"] = {{"num_questions", report.summary.support_questions},
+                     {"interval_reason", report.summary.support_questions == 1 ? kOneQuestion : ""},
                      {"excluded", nlohmann::ordered_json::array()}};
   for (std::size_t i = 0; i < report.tokens.size(); ++i) {
     const QuestionTokens& tokens = report.tokens[i];

@@ -1,6 +1,7 @@
 #include "intervention/loss_change.h"
 
 #include <cassert>
+#include <cmath>
 #include <numeric>
 
 namespace toplens {
@@ -55,7 +56,8 @@ std::optional<Interval> LossBootstrap::needed_size_interval(
       break;
     }
   }
-  return percentile_interval(std::move(needed));
+  const Interval interval = percentile_interval(std::move(needed));
+  return Interval{std::floor(interval.low), std::ceil(interval.high)};  // sizes are whole numbers
 }
 
 }  // namespace toplens

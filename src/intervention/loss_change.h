@@ -29,7 +29,8 @@ class LossBootstrap {
                                           std::span<const double> untreated) const;
 
   /// Of N*_tau (theory.md (32)), conditional on the evaluated sizes: in each resample the smallest
-  /// of them within the tolerance, num_visible where none is. None for a single document.
+  /// of them within the tolerance, num_visible where none is. Rounded outwards. None for a single
+  /// document.
   std::optional<Interval> needed_size_interval(
       const std::map<int, std::span<const double>>& evaluated, std::span<const double> untreated,
       int num_visible, double tolerance) const;

@@ -96,9 +96,12 @@ std::size_t HeadAttention::run_head(const AttentionInput& input, HeadId head, in
   // Whole blocks are kept, so that blocks are cut in the same way whoever looks.
   std::size_t first_kept = length;
   for (const AttentionObserver* observer : observers_) {
-    const int first = observer->queries().first_query(static_cast<int>(length));
+    const QuerySelection wanted = observer->queries_of_lane(input.lane);
+    if (wanted.is_none()) continue;
+    const int first = wanted.first_query(static_cast<int>(length));
     first_kept = std::min(first_kept, index(first) / kQueryBlock * kQueryBlock);
   }
+  first_token_attention_.resize(length);
   grow(kept_, padded_attention_rows(length - first_kept) * stride);
   grow(rows_, kQueryBlock * stride);
 
@@ -121,6 +124,7 @@ std::size_t HeadAttention::run_head(const AttentionInput& input, HeadId head, in
       without_mass +=
           row_treatment_.apply(*input.treatment, head, input.document, block, value_norms_, rows);
     }
+    for (std::size_t r = 0; r < block.count; ++r) first_token_attention_[first + r] = rows(r, 0);
     weighted_value_sums(block, rows, values_, outputs.row_range(first, padded));
   }
   if (!observers_.empty()) show(input, head, kv_head, values, first_kept);
@@ -134,17 +138,21 @@ void HeadAttention::show(const AttentionInput& input, HeadId head, int kv_head,
                                      attention_row_stride(length));
   const MatrixView<const float> outputs = head_output(length);
   for (AttentionObserver* observer : observers_) {
+    const QuerySelection wanted = observer->queries_of_lane(input.lane);
+    if (wanted.is_none()) continue;
     HeadView view;
     view.head = head;
     view.kv_head = kv_head;
     view.lane = input.lane;
     view.length = static_cast<int>(length);
     view.window = config_.layer_window[index(head.layer)];
-    view.first_query = observer->queries().first_query(view.length);
+    view.first_query = wanted.first_query(view.length);
     const std::size_t first = index(view.first_query);
     view.attention = kept.row_range(first - first_kept, length - first);
     view.values = values;
     view.output = outputs.row_range(first, length - first);
+    view.first_token_attention = first_token_attention_;
+    view.all_outputs = outputs;
     observer->observe(view, worker_);
   }
 }

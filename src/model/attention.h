@@ -62,10 +62,11 @@ class HeadAttention {
   std::span<AttentionObserver* const> observers_;
   int worker_;
   PackedColumns keys_, values_;
-  AlignedVector<float> queries_;      ///< rotated, one query block
-  AlignedVector<float> head_output_;  ///< of one head
-  AlignedVector<float> rows_;         ///< attention of one query block, where nobody looks
-  AlignedVector<float> kept_;         ///< the rows that observers see, [queries, length]
+  AlignedVector<float> queries_;              ///< rotated, one query block
+  AlignedVector<float> head_output_;          ///< of one head
+  AlignedVector<float> rows_;                 ///< attention of one query block, where nobody looks
+  AlignedVector<float> kept_;                 ///< the rows that observers see, [queries, length]
+  std::vector<float> first_token_attention_;  ///< of every query of one head
   RowTreatment row_treatment_;
   std::vector<float> value_norms_;  ///< of the kv head; empty unless the treatment ranks by them
 };

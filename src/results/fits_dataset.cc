@@ -50,7 +50,7 @@ const std::vector<ReasonRow<F>>& head_reasons() {
          return std::isnan(fit.length) ? fit.decay_reason : FitReason::estimated;
        },
        "best exponential, whether a decay is present or not"},
-      {"sink_similarity", [](const F& f) { return f.values.sink_similarity.reason; },
+      {"fitted_sink_similarity", [](const F& f) { return f.values.sink_similarity.reason; },
        "similarity of the sink's value"},
       {"effective_rank", [](const F& f) { return f.values.effective_rank.reason; },
        "effective rank of the values"},
@@ -144,14 +144,15 @@ void add_value_figures(std::vector<FigureRow<F>>& rows) {
 
   const auto sink = [&](std::string_view name, double SinkSimilarityFit::*member,
                         std::string_view long_name, bool in_table = false) {
-    rows.push_back({std::string(name), "sink_similarity", "1",
+    rows.push_back({std::string(name), "fitted_sink_similarity", "1",
                     [member](const F& f) { return f.values.sink_similarity.*member; },
                     std::string(long_name), in_table});
   };
-  sink("sink_similarity", &SinkSimilarityFit::mean,
+  sink("fitted_sink_similarity", &SinkSimilarityFit::mean,
        "mean cosine of the sink's value with the others, rho_0", true);
-  sink("sink_similarity_error", &SinkSimilarityFit::error, "standard error of it over documents");
-  sink("sink_similarity_between", &SinkSimilarityFit::spread,
+  sink("fitted_sink_similarity_error", &SinkSimilarityFit::error,
+       "standard error of it over documents");
+  sink("fitted_sink_similarity_between", &SinkSimilarityFit::spread,
        "standard deviation of it between documents");
   rows.push_back({"effective_rank", "effective_rank", "1",
                   [](const F& f) { return f.values.effective_rank.mean; },
@@ -194,7 +195,9 @@ void add_profile_figures(std::vector<FigureRow<F>>& rows) {
         phase.phase == &ProfileFit::oscillation || phase.phase == &ProfileFit::recency;
     for (const Figure& figure : figures) {
       if (figure.value == &ProfilePhase::held_out_gain && !tested) continue;
-      rows.push_back({phase.name + "_" + figure.name, phase.name, "1",
+      // The signature of theory.md 8 has a recency mass of its own.
+      const std::string prefix = phase.name == "recency" ? "profile_recency" : phase.name;
+      rows.push_back({prefix + "_" + figure.name, phase.name, "1",
                       [member = phase.phase, value = figure.value](const F& f) {
                         return f.profile.*member.*value;
                       },
@@ -284,7 +287,7 @@ const std::vector<CountRow>& head_counts() {
       {"similarity_lags", [=](const F& f) { return count(f.values.similarity.lags); }, "lags K"},
       {"similarity_pairs", [=](const F& f) { return count(f.values.similarity.pairs); },
        "pairs of values behind the mean cosines by lag"},
-      {"sink_similarity_documents",
+      {"fitted_sink_similarity_documents",
        [=](const F& f) { return count(f.values.sink_similarity.documents); },
        "documents with a sink of positive norm"},
       {"profile_log_weights", [=](const F& f) { return count(f.profile.log_weights); },

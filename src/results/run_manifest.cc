@@ -62,6 +62,11 @@ Json protocol_json(const Protocol& protocol) {
           {"random_at_all_queries", protocol.random_at_all_queries},
           {"metrics", protocol.metrics},
           {"theory", protocol.theory},
+          {"measures", protocol.measures},
+          {"context_lengths", protocol.context_lengths},
+          {"detector_sequences", protocol.detector_sequences},
+          {"detector_tokens", protocol.detector_tokens},
+          {"regime_thresholds", protocol.regime_thresholds},
           {"seed", protocol.seed},
           {"compute", protocol.compute}};
 }

@@ -64,6 +64,11 @@ struct Protocol {
   std::string compute;  ///< as resolved: "f32" or "bf16"
   bool theory = false;  ///< whether parts hold what the theory needs
   std::vector<std::string> metrics = {};
+  bool measures = false;                  ///< whether parts hold signatures and measures
+  std::vector<int> context_lengths = {};  ///< at which they are measured; empty without them
+  int detector_sequences = 0;
+  int detector_tokens = 0;
+  std::map<std::string, double> regime_thresholds = {};
 };
 
 struct StageTiming {

@@ -24,17 +24,31 @@ BootstrapMeans::BootstrapMeans(std::size_t observations, std::size_t resamples, 
   }
 }
 
-std::optional<Interval> BootstrapMeans::interval(std::span<const double> values) {
+std::span<const double> BootstrapMeans::resampled_means(std::span<const double> values) {
   assert(values.size() == observations_);
   assert(std::none_of(values.begin(), values.end(), [](double x) { return std::isnan(x); }));
-  if (observations_ == 1) return std::nullopt;
-  // Sums of deviations from the first value: equal values then give exactly that value.
+  if (observations_ == 1) return {};
+  resample(values);
+  const double scale = 1.0 / static_cast<double>(observations_);
+  for (double& mean : means_) mean = values[0] + mean * scale;
+  return means_;
+}
+
+/// Sums of deviations from the first value: equal values then give exactly that value.
+void BootstrapMeans::resample(std::span<const double> values) {
   std::fill(means_.begin(), means_.end(), 0.0);
   for (std::size_t i = 1; i < observations_; ++i) {
     const double deviation = values[i] - values[0];
     const double* counts = counts_.data() + i * resamples_;
     for (std::size_t r = 0; r < resamples_; ++r) means_[r] += counts[r] * deviation;
   }
+}
+
+std::optional<Interval> BootstrapMeans::interval(std::span<const double> values) {
+  assert(values.size() == observations_);
+  assert(std::none_of(values.begin(), values.end(), [](double x) { return std::isnan(x); }));
+  if (observations_ == 1) return std::nullopt;
+  resample(values);
   const double tail = 0.5 * (1.0 - level_);
   const double scale = 1.0 / static_cast<double>(observations_);
   const double low = quantile(means_, tail);

@@ -27,7 +27,13 @@ class BootstrapMeans {
   /// says nothing about its spread: no interval.
   std::optional<Interval> interval(std::span<const double> values);
 
+  /// The mean of `values` in every resample, the same documents in the n-th of all calls; none for
+  /// a single observation. Valid until the next call.
+  std::span<const double> resampled_means(std::span<const double> values);
+
  private:
+  void resample(std::span<const double> values);
+
   std::size_t observations_;
   std::size_t resamples_;
   double level_;

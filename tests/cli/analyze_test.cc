@@ -382,7 +382,7 @@ TEST(Analyze, TheoryFitsAreOfTheRecordsInTheParts) {
   CountingListener listener;
   analyze(with, listener);
   analyze(without, listener);
-  EXPECT_FALSE(fs::exists(scratch / "without" / "heads.nc"));
+  EXPECT_FALSE(read_netcdf(scratch / "without" / "heads.nc").has_variable("fit_documents"));
   // The geometry is the same and holds nothing of the records.
   expect_same_values(read_netcdf(scratch / "with" / "geometry.nc"),
                      read_netcdf(scratch / "without" / "geometry.nc"));
@@ -413,6 +413,7 @@ TEST(Analyze, TheoryIsTheSameFromTheRunAndForLayersTogether) {
   write_documents(scratch / "ids.npy", 9, 24);
   AnalyzeArguments run = arguments("tiny-llama3-gqa", scratch / "ids.npy", scratch / "run");
   run.documents = 9;
+  run.measures.measures = "off";  // heads.nc then holds the theory alone, like that of theory
   CountingListener listener;
   const AnalyzeOutcome outcome = analyze(run, listener);
   const CommandResult again = run_command(
@@ -459,6 +460,7 @@ TEST(Analyze, TheoryIsOfTheFinalQueryWhateverTheGeometryAverages) {
   const ScratchDirectory scratch;
   write_documents(scratch / "ids.npy", 8, 24);
   AnalyzeArguments last = arguments("tiny-mistral", scratch / "ids.npy", scratch / "last");
+  last.measures.measures = "off";  // they are of all queries
   AnalyzeArguments all = last;
   all.geometry.queries = "all";
   all.geometry.distances = {"cosine"};
@@ -484,10 +486,10 @@ TEST(Analyze, LeavesTheFilesOfTheContract) {
   for (const auto& entry : fs::recursive_directory_iterator(run)) {
     files.push_back(fs::relative(entry.path(), run));
   }
-  EXPECT_THAT(files,
-              ::testing::UnorderedElementsAre("run.json", "geometry.nc", "heads.csv", "heads.nc",
-                                              "theory.json", "profiles.nc", "report.html", "parts",
-                                              "parts/part-0000.nc", "parts/part-0001.nc"));
+  EXPECT_THAT(files, ::testing::UnorderedElementsAre("run.json", "geometry.nc", "heads.csv",
+                                                     "heads.nc", "theory.json", "regimes.json",
+                                                     "profiles.nc", "report.html", "parts",
+                                                     "parts/part-0000.nc", "parts/part-0001.nc"));
   EXPECT_EQ(testing::lines(read_text_file(run / "heads.csv")).size(), 1u + 2 * 4);
   const auto json = nlohmann::json::parse(read_text_file(run / "run.json"));
   for (const char* key : {"schema_version", "command_line", "timings"}) {

@@ -133,6 +133,7 @@ TEST_F(RetrievalCommand, NamesSharedFirstTokensAndExcludedSupport) {
   EXPECT_THAT(json["support"]["excluded"][0]["reason"].get<std::string>(), HasSubstr("'he'"));
   EXPECT_TRUE(json["heads"].empty());
   EXPECT_TRUE(json["results"][0]["loss_nats_low"].is_null());
+  EXPECT_EQ(json["interval_reason"], "one question: no interval");
 }
 
 TEST_F(RetrievalCommand, BadUsageAndBadInput) {
