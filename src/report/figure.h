@@ -16,7 +16,7 @@
 namespace toplens {
 
 /// A run and what several figures draw of it.
-struct ReportRun {
+struct ReportRun {  // NOLINT(bugprone-exception-escape): moves of nlohmann::json do not throw
   RunResults results;
   std::optional<HeadCurves> curves;
 
@@ -30,6 +30,7 @@ ReportRun read_report_run(const std::filesystem::path& directory);
 struct Figure {
   PageJson finding;
   PageJson note = nullptr;
+  std::string documents = {};  ///< behind it, in words; empty: those of the run
   std::string alt;  ///< what is drawn, for those who do not see it; the finding is read before it
   std::vector<std::pair<std::string, PageTable>>
       tables;                            ///< by the data names of the specification

@@ -143,6 +143,7 @@ FigureOrReason loss_figure(const ReportRun& run) {
   }
   Figure figure;
   figure.finding = text(loss_finding(curves));
+  figure.documents = count_text(run.results.interventions->dimension_size("document"), "document");
   figure.note =
       text("Marked: N*, the smallest evaluated N within 1, 5 and 10 % of the untreated loss.");
   figure.alt =
@@ -201,6 +202,9 @@ FigureOrReason budget_figure(const ReportRun& run) {
                         percent_text(number_at(budget, "tolerance")))
           : fmt::format("No budget per head keeps fewer tokens than the uniform N* within {}",
                         percent_text(number_at(budget, "tolerance"))));
+  figure.documents = fmt::format("{} to choose, {} to verify (documents)",
+                                 number_text(number_at(budget, "calibration_documents")),
+                                 number_text(number_at(budget, "verification_documents")));
   figure.note = text(fmt::format("Losses as verified on {}.", text_at(budget, "verification")));
   figure.alt = "Tokens kept over all heads against the verified loss increase, by allocation rule";
   PageTable table(PageKey::none, kept.size());

@@ -14,7 +14,8 @@ std::string where(const std::vector<std::string>& labels, std::string_view regim
   double sum = 0.0, count = 0.0;
   for (std::size_t i = 0; i < labels.size(); ++i) {
     if (labels[i] != regime) continue;
-    sum += static_cast<double>(i / heads);
+    const std::size_t layer = i / heads;
+    sum += static_cast<double>(layer);
     ++count;
   }
   return fmt::format("{} (mean layer {} of 0 to {})",

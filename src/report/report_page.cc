@@ -11,6 +11,7 @@
 #include "report/map_entries.h"
 #include "report/page_shell.h"
 #include "report/run_summary.h"
+#include "report/words.h"
 
 namespace toplens {
 namespace {
@@ -32,8 +33,8 @@ PageJson figure_json(const FigureRow& row, const Figure& figure, const ReportRun
           {"finding", figure.finding},
           {"note", figure.note},
           {"alt", figure.alt},
-          {"documents", fmt::format("{} document{}", run.results.documents,
-                                    run.results.documents == 1 ? "" : "s")},
+          {"documents", figure.documents.empty() ? count_text(run.results.documents, "document")
+                                                 : figure.documents},
           {"variants", figure.variants},
           {"values", figure.values},
           {"tables", std::move(tables)}};

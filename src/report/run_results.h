@@ -17,7 +17,7 @@ namespace toplens {
 
 /// What a run directory holds for its report. Only run.json must be there: a run without the theory
 /// or without interventions, of an older version or unfinished, lacks the others.
-struct RunResults {
+struct RunResults {  // NOLINT(bugprone-exception-escape): moves of nlohmann::json do not throw
   std::filesystem::path directory;
   nlohmann::ordered_json run;
   std::optional<Dataset> geometry, heads, profiles;

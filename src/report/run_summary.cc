@@ -37,6 +37,13 @@ std::string list_of(const nlohmann::ordered_json& run, const std::string& pointe
   return fmt::format("{}", fmt::join(items, separator));
 }
 
+/// As typed, the program by its name alone.
+std::string command_line(const nlohmann::ordered_json& run) {
+  const std::string text = list_of(run, "/command_line", " ");
+  const std::string program = text.substr(0, text.find(' '));
+  return file_name(program) + text.substr(program.size());
+}
+
 /// Of theory.json: how the predicted curve and its envelope fared over all heads and sizes.
 void add_theory_headlines(std::vector<RunSummary::Item>& headlines, const ReportRun& run) {
   if (!run.results.theory) return;
@@ -130,7 +137,7 @@ RunSummary summarise_run(const ReportRun& run) {
                                   count_text(run.curves->documents, "document"))
                     : std::string("no measured geometry")},
       {"Made by", fmt::format("toplens {}, started {}; {}", recorded(json, "/toplens/version"),
-                              recorded(json, "/started"), list_of(json, "/command_line", " "))},
+                              recorded(json, "/started"), command_line(json))},
   };
   add_headlines(summary.headlines, run);
   summary.warnings = run_warnings(run);
@@ -153,9 +160,11 @@ std::vector<HeadFact> head_facts(const ReportRun& run) {
         fact.texts.push_back(entry.labels[head]);
         continue;
       }
-      fact.texts.push_back(low && high
-                               ? interval_text(entry.values[head], (*low)[head], (*high)[head])
-                               : number_text(entry.values[head]));
+      std::string text = number_text(entry.values[head]);
+      if (low && high && !std::isnan((*low)[head])) {
+        text += fmt::format(" [{}, {}]", number_text((*low)[head]), number_text((*high)[head]));
+      }
+      fact.texts.push_back(std::move(text));
     }
     facts.push_back(std::move(fact));
   }

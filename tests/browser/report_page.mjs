@@ -86,7 +86,8 @@ const report = join(runDirectory, "report.html");
 await open(page, report);
 const ids = await page.locator("figure").evaluateAll((figures) => figures.map((figure) => figure.id.split("-").slice(2).join("-")));
 console.log(`figures: ${ids.join(", ")}`);
-for (const id of ["map", "curves", "sink", "critical_size", "norms", "similarity", "profile", "tokens"]) {
+for (const id of ["map", "curves", "regimes", "sink", "critical_size", "loss", "budget", "norms", "similarity",
+  "profile", "tokens"]) {
   assert.ok(ids.includes(id), `figure ${id} is missing`);
 }
 

@@ -10,11 +10,19 @@ out=$TOPLENS_BUILD_DIR/browser
 # Paths as a person would write them stand in the pictures.
 cd "$TOPLENS_SOURCE_DIR"
 out=$(realpath -m --relative-to=. "$out")
-rm -rf "$out/run" "$out/markup" "$out/large" "$out/pictures"
+rm -rf "$out/run" "$out/budget" "$out/markup" "$out/large" "$out/pictures"
 mkdir -p "$out"
 
 "$toplens" analyze demo/model --text demo/text/held_out.txt \
   --context-length 512 --documents 32 --out "$out/run" > "$out/run.txt" 2>&1
+"$toplens" intervene demo/model --text demo/text/held_out.txt --context-length 256 --documents 4 \
+  --set-sizes 1,2,4,8,16,32,64,128 --ranking attention,random --rule delete --scope model \
+  --out "$out/run" > "$out/intervene.txt" 2>&1
+"$toplens" budget demo/model --text demo/text/held_out.txt --context-length 128 --documents 2 \
+  --set-sizes 4,16,64 --ranking attention --rule delete --tolerance 0.05 \
+  --out "$out/budget" > "$out/budget.txt" 2>&1
+cp "$out/budget/budget.json" "$out/run/"
+"$toplens" report "$out/run"
 TOPLENS_KEEP_LARGE_RUN=$out/large \
   "$TOPLENS_BUILD_DIR/tests/toplens_report_test" --gtest_filter='*AThousandHeads*' > "$out/large.txt"
 "$node" "$TOPLENS_SOURCE_DIR/tests/browser/report_page.mjs" \
