@@ -30,6 +30,7 @@ constexpr double kGiga = 1e9;
 constexpr std::size_t kDocuments = 8;
 constexpr std::size_t kFullDocuments = 4;
 constexpr std::uint64_t kMappedBytes = std::uint64_t{1} << 30;
+constexpr double kTheoryCoreMilliseconds = 3;
 constexpr std::uint64_t kMemoryBytes = std::uint64_t{8} << 30;
 
 struct Arguments {
@@ -76,22 +77,30 @@ class QuietListener : public AnalyzeListener {
 };
 
 /// What the whole command with its results on disk takes besides its pass over the model.
-double seconds_around_pass(const Arguments& arguments, int threads) {
+struct AroundPass {
+  double all = 0;      ///< seconds
+  double pooling = 0;  ///< of them, results made of the parts
+};
+
+AroundPass seconds_around_pass(const Arguments& arguments, int threads, const char* theory) {
   AnalyzeArguments analysis;
   analysis.engine.model = arguments.model;
   analysis.engine.threads = threads;
   analysis.text.tokens = arguments.model / "tokens.npy";
   analysis.documents = static_cast<int>(kDocuments);
+  analysis.theory = theory;
+  analysis.measures.measures = "off";
   analysis.out = arguments.work / "analyze-run";
   fs::remove_all(analysis.out);
   QuietListener listener;
   const AnalyzeOutcome outcome = analyze(analysis, listener);
   fs::remove_all(analysis.out);
-  double seconds = 0;
+  AroundPass around;
   for (const auto& timing : outcome.manifest.timings) {
-    if (timing.name == "prepare" || timing.name == "pool") seconds += timing.wall_seconds;
+    if (timing.name == "pool") around.pooling = timing.wall_seconds;
+    if (timing.name == "prepare" || timing.name == "pool") around.all += timing.wall_seconds;
   }
-  return seconds;
+  return around;
 }
 
 /// Everything but the full shape.
@@ -127,7 +136,14 @@ class Suite {
                        elapsed()));
     }
     // Once: it is short and hardly varies.
-    const double around = seconds_around_pass(arguments_, threads_);
+    const AroundPass plain_results = seconds_around_pass(arguments_, threads_, "off");
+    const AroundPass theory_results = seconds_around_pass(arguments_, threads_, "on");
+    const double around = plain_results.all;
+    const ModelConfig& config = session.config();
+    const double core_ms =
+        1e3 * threads_ * (theory_results.pooling - plain_results.pooling) /
+        (static_cast<double>(kDocuments) * config.num_layers * config.num_query_heads);
+    add(theory_, core_ms, core_ms / kTheoryCoreMilliseconds);
     for (std::size_t round = 0; round < final_query_inside_.samples.size(); ++round) {
       const double inside = final_query_inside_.samples[round];
       add(analyze_, around + inside,
@@ -138,7 +154,8 @@ class Suite {
             forward_,   attention_,   select16_,
             select256_, final_query_, final_query_inside_,
             analyze_,   all_queries_, all_queries_inside_,
-            measures_,  treated_,     scan_};
+            records_,   theory_,      measures_,
+            treated_,   scan_};
   }
 
  private:
@@ -184,6 +201,8 @@ class Suite {
     add(final_query_, last.seconds - plain, (last.seconds - plain) / plain);
     add(final_query_inside_, last.observing_seconds / workers,
         last.observing_seconds / workers / plain);
+    const double recording = passes.theory_records().observing_seconds / workers;
+    add(records_, recording, recording / plain);
     const PassRunner::Timing measures = passes.measures(QuerySelection::last());
     const double measuring = measures.observing_seconds / workers + passes.detector_share() * plain;
     add(measures_, measuring, measuring / plain);
@@ -214,8 +233,8 @@ class Suite {
   int threads_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   Row gemm_, gemm_f32_, read_, triad_, cold_, warm_, forward_, attention_, select16_, select256_,
-      final_query_, final_query_inside_, analyze_, all_queries_, all_queries_inside_, measures_,
-      treated_, scan_;
+      final_query_, final_query_inside_, analyze_, all_queries_, all_queries_inside_, records_,
+      theory_, measures_, treated_, scan_;
 };
 
 void Suite::describe() {
@@ -269,7 +288,7 @@ void Suite::describe() {
   select256_.name = "select_256";
   select256_.what = "first 256 of 1024 in order, one thread";
   for (Row* row : {&final_query_, &final_query_inside_, &analyze_, &all_queries_,
-                   &all_queries_inside_, &measures_, &treated_, &scan_}) {
+                   &all_queries_inside_, &records_, &measures_, &treated_, &scan_}) {
     row->unit = "s";
     row->higher_is_better = false;
     row->limit = "the forward pass";
@@ -294,6 +313,19 @@ void Suite::describe() {
   measures_.bound =
       "with 8 documents the sequences are 5% of the tokens, with analyze's 32 a quarter of that; "
       "then the effective ranks of 4 documents";
+  records_.name = "theory_records";
+  records_.what = "the theory's records of the final query, time inside the observer";
+  records_.bound = "cosines of all pairs of values, one product of L x d by d x L for each kv head";
+  theory_.name = "theory";
+  theory_.what =
+      "the theory's fits, bounds and draws (nine sizes, attention and contribution), for each head "
+      "and document of 1024 tokens";
+  theory_.unit = "core-ms";
+  theory_.higher_is_better = false;
+  theory_.share_is_cost = true;
+  theory_.limit = "3 core-ms";
+  theory_.target = 1.0;
+  theory_.bound = "normal tails of all selected with all unselected tokens, theory.md (21)";
   all_queries_.name = "geometry_all_queries";
   all_queries_.what =
       "geometry at all queries (attention, Euclidean, 1 to 256, no inversions), "

@@ -21,6 +21,7 @@
 #include "model/forward_pass.h"
 #include "observe/lane_range_observer.h"
 #include "selection/ranking.h"
+#include "theory/assumption_observer.h"
 
 namespace toplens::bench {
 namespace {
@@ -146,6 +147,14 @@ std::vector<std::vector<std::int32_t>> detector_sequences(const ModelConfig& con
 }
 
 }  // namespace
+
+PassRunner::Timing PassRunner::theory_records() {
+  std::vector<std::uint64_t> identities(documents_.size());
+  for (std::size_t i = 0; i < identities.size(); ++i) identities[i] = i;
+  AssumptionObserver observer({}, identities);
+  const std::array<AttentionObserver*, 1> observers = {&observer};
+  return run(observers, {});
+}
 
 PassRunner::Timing PassRunner::measures(QuerySelection queries) {
   const ModelConfig& config = session_.config();

@@ -36,6 +36,8 @@ class PassRunner {
   /// With signatures, measures of others and detectors of every head as analyze has them, the
   /// detectors' sequences as lanes of their own.
   Timing measures(QuerySelection queries);
+  /// With the records that the theory takes of the final query.
+  Timing theory_records();
   /// Operations of the detectors' lanes over those of the documents.
   double detector_share() const;
 
