@@ -184,7 +184,9 @@ Dataset PartsReader::read(const std::vector<std::string>& only,
 }
 
 RunDirectory::RunDirectory(fs::path path, std::unique_ptr<Lock> lock, const RunManifest& manifest)
-    : path_(std::move(path)), lock_(std::move(lock)), settings_sha256_(settings_digest(manifest.settings())) {}
+    : path_(std::move(path)),
+      lock_(std::move(lock)),
+      settings_sha256_(settings_digest(manifest.settings())) {}
 RunDirectory::RunDirectory(RunDirectory&&) noexcept = default;
 RunDirectory& RunDirectory::operator=(RunDirectory&&) noexcept = default;
 RunDirectory::~RunDirectory() = default;

@@ -1,5 +1,6 @@
 #include "corpus/background.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -56,7 +57,7 @@ RC_GTEST_PROP(BackgroundProperty, TheContextIsAllThereAndAsLongAsWanted, ()) {
   const WordTokenizer tokenizer;
   std::vector<std::string> sentences;
   for (int i = 0; i < 50; ++i) {
-    std::string sentence = "w" + std::to_string(i);
+    std::string sentence = fmt::format("w{}", i);
     for (int k = *rc::gen::inRange(0, 4); k > 0; --k) sentence += " x";
     sentences.push_back(sentence + ".");
   }
