@@ -16,6 +16,8 @@
 namespace toplens {
 
 /// What stands in budget.json beside the budgets themselves.
+// The checker takes the JSON library's moves for throwing ones.
+// NOLINTNEXTLINE(bugprone-exception-escape)
 struct BudgetRecord {
   nlohmann::ordered_json settings;  ///< digests of model and text, protocol, seed, arithmetic
   BudgetRequest request;
