@@ -40,7 +40,7 @@ class ObserverList : public AttentionObserver {
 class TheoryPass : public StagePass {
  public:
   TheoryPass(const AssumptionOptions& options, const std::optional<GeometryOptions>& final_geometry,
-             PassDocuments documents)
+             const PassDocuments& documents)
       : labels_(documents.labels), assumptions_(options, documents.numbers) {
     std::vector<AttentionObserver*> observers = {&assumptions_};
     if (final_geometry) {
@@ -107,7 +107,7 @@ class TheoryStage : public AnalysisStage {
   }
 
   std::unique_ptr<StagePass> begin(PassDocuments documents) const override {
-    return std::make_unique<TheoryPass>(assumptions_, final_geometry_, std::move(documents));
+    return std::make_unique<TheoryPass>(assumptions_, final_geometry_, documents);
   }
 
   void pool(PooledRun& run) const override {
