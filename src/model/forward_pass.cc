@@ -62,7 +62,7 @@ std::vector<LaneGroup> ForwardPass::make_groups(std::span<const Lane> lanes,
     }
     group.lanes = lanes.subspan(first, end - first);
     group.residual = hidden.range(first, end - first);
-    groups.push_back(std::move(group));
+    groups.push_back(group);
     first = end;
   }
   return groups;
