@@ -168,8 +168,8 @@ PartsReader PartsReader::of_run(const fs::path& run_directory) {
   }
   const int per_part = RunDirectory::recorded_documents_per_part(run_directory);
   const nlohmann::ordered_json& documents = run["settings"]["documents"];
-  if (!documents.is_number_integer() || documents.get<int>() < 1) {
-    throw Error(fmt::format("{}: no positive number of documents in its settings",
+  if (per_part < 1 || !documents.is_number_integer() || documents.get<int>() < 1) {
+    throw Error(fmt::format("{}: no positive numbers of documents in it",
                             (run_directory / kRunJson).string()));
   }
   return PartsReader(run_directory, (documents.get<int>() + per_part - 1) / per_part,
