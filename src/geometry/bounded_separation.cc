@@ -130,8 +130,6 @@ void BoundedSeparation::set_query(const WeightedQuery& query, std::span<const Di
   high_.resize(columns_);
   found_.resize(columns_ + kColumnBlock);
   candidates_.resize(columns_ + kColumnBlock);
-  candidate_low_.resize(columns_ + kColumnBlock);
-  candidate_high_.resize(columns_ + kColumnBlock);
   sums_stride_ = columns_ + kColumnBlock;
 }
 
@@ -276,35 +274,40 @@ SeparationCounts BoundedSeparation::count(std::size_t n, Distance distance, bool
     }
   }
   if (undecided) ++statistics_.undecided_cells;
-  if (with_inversions) counts.inversions = count_inversions(smallest.from, distance);
+  if (with_inversions) counts.inversions = count_inversions(distance);
   return counts;
 }
 
-std::uint64_t BoundedSeparation::count_inversions(float smallest, Distance distance) {
+std::uint64_t BoundedSeparation::count_inversions(Distance distance) {
   const auto size = static_cast<std::size_t>(set_size_);
-  selected_low_.resize(size);
-  selected_high_.resize(size);
-  sure_.resize(size);
-  possible_.resize(size);
+  const std::size_t padded = size <= kColumnBlock ? kColumnBlock : std::bit_ceil(size);
+  selected_low_.assign(padded, kInfinity);
+  selected_high_.assign(padded, kInfinity);
   for (std::size_t i = 0; i < size; ++i) {
-    selected_low_[i] = low_[begin_ + order_[i]];
-    selected_high_[i] = high_[begin_ + order_[i]];
+    const std::size_t column = begin_ + order_[i];
+    selected_low_[i] = low_[column];
+    selected_high_[i] = high_[column];
+    low_[column] = high_[column] = -kInfinity;  // no candidate
   }
-  const std::size_t num_candidates =
-      pack_unselected(low_.data(), high_.data(), rank_.data(), set_size_, columns_, smallest,
-                      candidate_low_.data(), candidate_high_.data(), candidates_.data());
-  count_pairs(selected_low_.data(), selected_high_.data(), size, candidate_low_.data(),
-              candidate_high_.data(), num_candidates, sure_.data(), possible_.data());
-  std::uint64_t inversions = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    inversions += sure_[i];
-    if (sure_[i] == possible_[i]) continue;
-    const double score = exact_score(static_cast<std::uint32_t>(begin_ + order_[i]), distance);
-    const std::size_t found =
-        collect_open_pairs(candidate_low_.data(), candidate_high_.data(), num_candidates,
-                           {selected_low_[i], selected_high_[i]}, found_.data());
-    for (std::size_t k = 0; k < found; ++k) {
-      inversions += exact_score(candidates_[found_[k]], distance) >= score ? 1 : 0;
+  ascending_low_.assign(selected_low_.begin(), selected_low_.end());
+  ascending_high_.assign(selected_high_.begin(), selected_high_.end());
+  if (size > kColumnBlock) {
+    sorter_.sort({ascending_low_.data(), size});
+    sorter_.sort({ascending_high_.data(), size});
+  }
+  const InversionBounds bounds = bound_inversions(ascending_low_.data(), ascending_high_.data(),
+                                                  size <= kColumnBlock ? size : padded, low_.data(),
+                                                  high_.data(), columns_, candidates_.data());
+  std::uint64_t inversions = bounds.sure;
+  for (std::size_t k = 0; k < bounds.open; ++k) {
+    const std::uint32_t column = candidates_[k];
+    // The sure pairs of this column are in the sum already.
+    const std::size_t found = collect_open_pairs(selected_low_.data(), selected_high_.data(), size,
+                                                 {low_[column], high_[column]}, found_.data());
+    const double score = exact_score(column, distance);
+    for (std::size_t i = 0; i < found; ++i) {
+      const auto selected = static_cast<std::uint32_t>(begin_ + order_[found_[i]]);
+      inversions += score >= exact_score(selected, distance) ? 1 : 0;
     }
   }
   return inversions;

@@ -11,6 +11,7 @@
 #include "geometry/separability.h"
 #include "kernels/score_bounds.h"
 #include "kernels/separation.h"
+#include "kernels/sort_ascending.h"
 #include "kernels/value_products.h"
 
 namespace toplens {
@@ -74,7 +75,7 @@ class BoundedSeparation {
   void set_scaling(std::size_t n, Distance distance);
   bool is_selected(std::uint32_t column) const { return rank_[column] < set_size_; }
   double exact_score(std::uint32_t column, Distance distance);
-  std::uint64_t count_inversions(float smallest, Distance distance);
+  std::uint64_t count_inversions(Distance distance);
 
   ValueVectors values_;
   std::vector<std::uint32_t> first_equal_;  // of each token: the first token of the same value
@@ -107,9 +108,9 @@ class BoundedSeparation {
   const double* aggregate_ = nullptr;
   AlignedVector<float> low_, high_;
   AlignedVector<std::uint32_t> found_;
-  AlignedVector<float> selected_low_, selected_high_, candidate_low_, candidate_high_;
+  AlignedVector<float> selected_low_, selected_high_, ascending_low_, ascending_high_;
+  FloatSorter sorter_;
   AlignedVector<std::uint32_t> candidates_;
-  std::vector<std::uint32_t> sure_, possible_;
   std::vector<double> products_;               // by first_equal_
   std::vector<std::uint64_t> product_stamps_;  // selection for which that holds
   std::uint64_t stamp_ = 0;

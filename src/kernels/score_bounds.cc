@@ -1,5 +1,6 @@
 #include "kernels/score_bounds.h"
 
+#include <bit>
 #include <cassert>
 
 // Arrays of vectors do not exist on targets whose vector size is unknown to the compiler.
@@ -149,95 +150,72 @@ CountBounds count_bounds(const float* HWY_RESTRICT low, const float* HWY_RESTRIC
   return counts;
 }
 
-/// Pairs of kCount selected scores with all candidates.
-template <std::size_t kCount>
-HWY_INLINE void count_pairs_of(const float* HWY_RESTRICT selected_low,
-                               const float* HWY_RESTRICT selected_high,
-                               const float* HWY_RESTRICT candidate_low,
-                               const float* HWY_RESTRICT candidate_high, std::size_t candidates,
-                               std::uint32_t* HWY_RESTRICT sure,
-                               std::uint32_t* HWY_RESTRICT possible) {
+/// How many of `count` ascending values are at most x, for each lane: binary search.
+HWY_INLINE hn::Vec<I32> count_at_most(const float* HWY_RESTRICT ascending, std::size_t count,
+                                      hn::Vec<F32> x) {
   const F32 d;
   const I32 di;
-  hn::Vec<F32> low[kCount], high[kCount];
-  hn::Vec<I32> num_sure[kCount], num_possible[kCount];
-  for (std::size_t i = 0; i < kCount; ++i) {
-    low[i] = hn::Set(d, selected_low[i]);
-    high[i] = hn::Set(d, selected_high[i]);
-    num_sure[i] = hn::Zero(di);
-    num_possible[i] = hn::Zero(di);
+  auto found = hn::Zero(di);
+  if (count <= kColumnBlock) {  // a gather costs about as much as four comparisons
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto below = hn::Le(hn::Set(d, ascending[i]), x);
+      found = hn::Sub(found, hn::VecFromMask(di, hn::RebindMask(di, below)));
+    }
+    return found;
   }
-  for (std::size_t j = 0; j < candidates; j += hn::Lanes(d)) {
-    const auto from = hn::LoadU(d, candidate_low + j);
-    const auto to = hn::LoadU(d, candidate_high + j);
-    for (std::size_t i = 0; i < kCount; ++i) {
-      // A mask as an integer is -1 where it holds.
-      num_sure[i] =
-          hn::Sub(num_sure[i], hn::VecFromMask(di, hn::RebindMask(di, hn::Ge(from, high[i]))));
-      num_possible[i] =
-          hn::Sub(num_possible[i], hn::VecFromMask(di, hn::RebindMask(di, hn::Ge(to, low[i]))));
+  for (std::size_t half = count / 2; half > 0; half /= 2) {
+    const auto value = hn::GatherIndex(d, ascending + half - 1, found);
+    const auto next = hn::Add(found, hn::Set(di, static_cast<std::int32_t>(half)));
+    found = hn::IfThenElse(hn::RebindMask(di, hn::Le(value, x)), next, found);
+  }
+  const auto last = hn::Le(hn::GatherIndex(d, ascending, found), x);
+  return hn::Sub(found, hn::VecFromMask(di, hn::RebindMask(di, last)));
+}
+
+InversionBounds bound_inversions(const float* HWY_RESTRICT ascending_low,
+                                 const float* HWY_RESTRICT ascending_high, std::size_t selected,
+                                 const float* HWY_RESTRICT low, const float* HWY_RESTRICT high,
+                                 std::size_t columns, std::uint32_t* HWY_RESTRICT open) {
+  const F32 d;
+  const I32 di;
+  const U32 du;
+  constexpr std::size_t kFlush = 4096;  // lanes of 32 bits do not overflow in between
+  InversionBounds bounds;
+  HWY_ALIGN std::int32_t lanes[kColumnBlock] = {};
+  for (std::size_t first = 0; first < columns; first += kFlush) {
+    const std::size_t end = columns - first < kFlush ? columns : first + kFlush;
+    auto sum = hn::Zero(di);
+    for (std::size_t j = first; j < end; j += hn::Lanes(d)) {
+      const auto sure = count_at_most(ascending_high, selected, hn::LoadU(d, low + j));
+      const auto possible = count_at_most(ascending_low, selected, hn::LoadU(d, high + j));
+      sum = hn::Add(sum, sure);
+      const auto differ = hn::RebindMask(du, hn::Ne(sure, possible));
+      if (hn::AllFalse(du, differ)) continue;
+      const auto column = hn::Iota(du, static_cast<std::uint32_t>(j));
+      hn::StoreU(hn::Compress(column, differ), du, open + bounds.open);
+      bounds.open += hn::CountTrue(du, differ);
+    }
+    hn::StoreU(sum, di, lanes);
+    for (std::size_t k = 0; k < hn::Lanes(di); ++k) {
+      bounds.sure += static_cast<std::uint64_t>(lanes[k]);
     }
   }
-  for (std::size_t i = 0; i < kCount; ++i) {
-    sure[i] = static_cast<std::uint32_t>(hn::GetLane(hn::SumOfLanes(di, num_sure[i])));
-    possible[i] = static_cast<std::uint32_t>(hn::GetLane(hn::SumOfLanes(di, num_possible[i])));
-  }
+  return bounds;
 }
 
-void count_pairs(const float* selected_low, const float* selected_high, std::size_t selected,
-                 const float* candidate_low, const float* candidate_high, std::size_t candidates,
-                 std::uint32_t* sure, std::uint32_t* possible) {
-  constexpr std::size_t kCount = 4;
-  std::size_t i = 0;
-  for (; i + kCount <= selected; i += kCount) {
-    count_pairs_of<kCount>(selected_low + i, selected_high + i, candidate_low, candidate_high,
-                           candidates, sure + i, possible + i);
-  }
-  for (; i < selected; ++i) {
-    count_pairs_of<1>(selected_low + i, selected_high + i, candidate_low, candidate_high,
-                      candidates, sure + i, possible + i);
-  }
-}
-
-std::size_t pack_unselected(const float* HWY_RESTRICT low, const float* HWY_RESTRICT high,
-                            const std::int32_t* HWY_RESTRICT rank, std::int32_t set_size,
-                            std::size_t columns, float from, float* HWY_RESTRICT packed_low,
-                            float* HWY_RESTRICT packed_high,
-                            std::uint32_t* HWY_RESTRICT packed_columns) {
+std::size_t collect_open_pairs(const float* HWY_RESTRICT selected_low,
+                               const float* HWY_RESTRICT selected_high, std::size_t selected,
+                               ScoreRange candidate, std::uint32_t* HWY_RESTRICT found) {
   const F32 d;
   const U32 du;
-  const auto size = hn::Set(I32(), set_size);
-  const auto limit = hn::Set(d, from);
+  const auto from = hn::Set(d, candidate.from);
+  const auto to = hn::Set(d, candidate.to);
   std::size_t count = 0;
-  for (std::size_t j = 0; j < columns; j += hn::Lanes(d)) {
-    const auto to = hn::LoadU(d, high + j);
-    const auto kept = hn::AndNot(selected_columns(rank + j, size), hn::Ge(to, limit));
-    hn::StoreU(hn::Compress(hn::LoadU(d, low + j), kept), d, packed_low + count);
-    hn::StoreU(hn::Compress(to, kept), d, packed_high + count);
-    hn::StoreU(hn::Compress(hn::Iota(du, static_cast<std::uint32_t>(j)), hn::RebindMask(du, kept)),
-               du, packed_columns + count);
-    count += hn::CountTrue(d, kept);
-  }
-  for (std::size_t j = 0; j < kColumnBlock; ++j) {
-    packed_low[count + j] = -std::numeric_limits<float>::infinity();
-    packed_high[count + j] = -std::numeric_limits<float>::infinity();
-  }
-  return count;
-}
-
-std::size_t collect_open_pairs(const float* HWY_RESTRICT candidate_low,
-                               const float* HWY_RESTRICT candidate_high, std::size_t candidates,
-                               ScoreRange selected, std::uint32_t* HWY_RESTRICT found) {
-  const F32 d;
-  const U32 du;
-  const auto from = hn::Set(d, selected.from);
-  const auto to = hn::Set(d, selected.to);
-  std::size_t count = 0;
-  for (std::size_t j = 0; j < candidates; j += hn::Lanes(d)) {
-    const auto open = hn::RebindMask(du, hn::And(hn::Ge(hn::LoadU(d, candidate_high + j), from),
-                                                 hn::Lt(hn::LoadU(d, candidate_low + j), to)));
+  for (std::size_t i = 0; i < selected; i += hn::Lanes(d)) {
+    const auto open = hn::RebindMask(du, hn::And(hn::Le(hn::LoadU(d, selected_low + i), to),
+                                                 hn::Gt(hn::LoadU(d, selected_high + i), from)));
     if (hn::AllFalse(du, open)) continue;
-    const auto position = hn::Iota(du, static_cast<std::uint32_t>(j));
+    const auto position = hn::Iota(du, static_cast<std::uint32_t>(i));
     hn::StoreU(hn::Compress(position, open), du, found + count);
     count += hn::CountTrue(du, open);
   }
@@ -256,8 +234,7 @@ HWY_EXPORT(cosine_terms);
 HWY_EXPORT(bound_scores);
 HWY_EXPORT(collect_columns);
 HWY_EXPORT(count_bounds);
-HWY_EXPORT(count_pairs);
-HWY_EXPORT(pack_unselected);
+HWY_EXPORT(bound_inversions);
 HWY_EXPORT(collect_open_pairs);
 
 void ScoreTerms::resize(std::size_t columns) {
@@ -302,25 +279,19 @@ CountBounds count_bounds(const float* low, const float* high, const std::int32_t
   return HWY_DYNAMIC_DISPATCH(count_bounds)(low, high, rank, set_size, columns, smallest, largest);
 }
 
-void count_pairs(const float* selected_low, const float* selected_high, std::size_t selected,
-                 const float* candidate_low, const float* candidate_high, std::size_t candidates,
-                 std::uint32_t* sure, std::uint32_t* possible) {
-  HWY_DYNAMIC_DISPATCH(count_pairs)
-  (selected_low, selected_high, selected, candidate_low, candidate_high, candidates, sure,
-   possible);
+InversionBounds bound_inversions(const float* ascending_low, const float* ascending_high,
+                                 std::size_t selected, const float* low, const float* high,
+                                 std::size_t columns, std::uint32_t* open) {
+  assert(columns % kColumnBlock == 0 &&
+         (selected <= kColumnBlock || std::has_single_bit(selected)));
+  return HWY_DYNAMIC_DISPATCH(bound_inversions)(ascending_low, ascending_high, selected, low, high,
+                                                columns, open);
 }
 
-std::size_t pack_unselected(const float* low, const float* high, const std::int32_t* rank,
-                            std::int32_t set_size, std::size_t columns, float from,
-                            float* packed_low, float* packed_high, std::uint32_t* packed_columns) {
-  return HWY_DYNAMIC_DISPATCH(pack_unselected)(low, high, rank, set_size, columns, from, packed_low,
-                                               packed_high, packed_columns);
-}
-
-std::size_t collect_open_pairs(const float* candidate_low, const float* candidate_high,
-                               std::size_t candidates, ScoreRange selected, std::uint32_t* found) {
-  return HWY_DYNAMIC_DISPATCH(collect_open_pairs)(candidate_low, candidate_high, candidates,
-                                                  selected, found);
+std::size_t collect_open_pairs(const float* selected_low, const float* selected_high,
+                               std::size_t selected, ScoreRange candidate, std::uint32_t* found) {
+  return HWY_DYNAMIC_DISPATCH(collect_open_pairs)(selected_low, selected_high, selected, candidate,
+                                                  found);
 }
 
 }  // namespace toplens

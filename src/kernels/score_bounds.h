@@ -74,22 +74,25 @@ CountBounds count_bounds(const float* low, const float* high, const std::int32_t
                          std::int32_t set_size, std::size_t columns, ScoreRange smallest,
                          ScoreRange largest);
 
-/// The columns of T whose interval reaches `from`, in increasing order; the arrays have room for a
-/// vector beyond the columns, and intervals of -infinity follow the last one. Returns how many.
-std::size_t pack_unselected(const float* low, const float* high, const std::int32_t* rank,
-                            std::int32_t set_size, std::size_t columns, float from,
-                            float* packed_low, float* packed_high, std::uint32_t* packed_columns);
+/// Pairs (i, j) of a selected score and a column's with score_j >= score_i.
+struct InversionBounds {
+  std::uint64_t sure = 0;
+  std::size_t open = 0;  ///< columns with pairs that may be some
+};
 
-/// For i < selected: the number of candidates j with score_j >= score_i, surely and possibly.
-/// `candidate_low` and `candidate_high` hold -infinity from `candidates` to the next multiple of
-/// 16.
-void count_pairs(const float* selected_low, const float* selected_high, std::size_t selected,
-                 const float* candidate_low, const float* candidate_high, std::size_t candidates,
-                 std::uint32_t* sure, std::uint32_t* possible);
+/// The pairs that surely are inversions, and into `open` the columns, increasing, that have others
+/// which may be; it has room for a vector beyond the columns. `ascending_low` and `ascending_high`
+/// are the ends of the selected intervals, in any order up to 16 of them; above that each is
+/// sorted and their number a power of two, filled up with infinity. Columns with an interval of
+/// -infinity count nothing.
+InversionBounds bound_inversions(const float* ascending_low, const float* ascending_high,
+                                 std::size_t selected, const float* low, const float* high,
+                                 std::size_t columns, std::uint32_t* open);
 
-/// Positions of the candidates that count_pairs() left open for a selected interval; `found` has
-/// room for a vector beyond the candidates. Returns how many.
-std::size_t collect_open_pairs(const float* candidate_low, const float* candidate_high,
-                               std::size_t candidates, ScoreRange selected, std::uint32_t* found);
+/// Positions of the selected intervals that one column's interval leaves open; they are filled up
+/// to a multiple of 16 with infinity, and `found` has room for a vector beyond them. Returns how
+/// many.
+std::size_t collect_open_pairs(const float* selected_low, const float* selected_high,
+                               std::size_t selected, ScoreRange candidate, std::uint32_t* found);
 
 }  // namespace toplens

@@ -49,11 +49,9 @@ std::optional<Interval> BootstrapMeans::interval(std::span<const double> values)
   assert(std::none_of(values.begin(), values.end(), [](double x) { return std::isnan(x); }));
   if (observations_ == 1) return std::nullopt;
   resample(values);
-  const double tail = 0.5 * (1.0 - level_);
   const double scale = 1.0 / static_cast<double>(observations_);
-  const double low = quantile(means_, tail);
-  const double high = quantile(means_, 1.0 - tail);
-  return Interval{values[0] + low * scale, values[0] + high * scale};
+  const Interval sums = central_interval(means_, level_);
+  return Interval{values[0] + sums.low * scale, values[0] + sums.high * scale};
 }
 
 std::optional<Interval> bootstrap_mean_interval(std::span<const double> values,

@@ -6,12 +6,9 @@
 #include <span>
 #include <vector>
 
-namespace toplens {
+#include "statistics/interval.h"
 
-struct Interval {
-  double low = 0.0;
-  double high = 0.0;
-};
+namespace toplens {
 
 /// Percentile bootstrap intervals of means (Efron 1979): the observations are drawn with
 /// replacement `resamples` times. How often each observation is drawn is decided once, so that

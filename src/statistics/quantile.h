@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <span>
 
+#include "statistics/interval.h"
+
 namespace toplens {
 
 /// Quantile by linear interpolation between order statistics (Hyndman and Fan's type 7). Reorders
@@ -18,5 +20,8 @@ inline double quantile(std::span<double> values, double probability) {
   const double high = *std::min_element(nth + 1, values.end());
   return low + (position - static_cast<double>(below)) * (high - low);
 }
+
+/// Both quantiles that leave (1 - level) / 2 outside, as quantile() has them.
+Interval central_interval(std::span<double> values, double level);
 
 }  // namespace toplens

@@ -111,9 +111,7 @@ RankCorrelation correlate(std::span<const double> x, std::span<const double> y,
       static_cast<double>(resampled.size()) < 0.95 * static_cast<double>(options.resamples)) {
     return result;
   }
-  const double tail = 0.5 * (1.0 - options.level);
-  const double low = quantile(resampled, tail);
-  result.interval = Interval{low, quantile(resampled, 1.0 - tail)};
+  result.interval = central_interval(resampled, options.level);
   return result;
 }
 

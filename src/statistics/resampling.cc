@@ -19,9 +19,7 @@ Resampling::Resampling(std::size_t observations, std::size_t resamples, std::uin
 }
 
 Interval percentile_interval(std::vector<double> values, double level) {
-  const double tail = 0.5 * (1.0 - level);
-  const double low = quantile(values, tail);
-  return {low, quantile(values, 1.0 - tail)};
+  return central_interval(values, level);
 }
 
 }  // namespace toplens

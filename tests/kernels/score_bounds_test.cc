@@ -1,6 +1,7 @@
 #include "kernels/score_bounds.h"
 
 #include <algorithm>
+#include <bit>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -73,7 +74,7 @@ TEST(ScoreBounds, EveryKernelEqualsItsPlainLoopOnEveryTarget) {
       const CountBounds bounds = count_bounds(low.data(), high.data(), columns.rank.data(),
                                               columns.set_size, count, smallest, largest);
       CountBounds counted;
-      std::vector<std::uint32_t> meeting, unselected;
+      std::vector<std::uint32_t> meeting;
       for (std::size_t j = 0; j < count; ++j) {
         const bool selected = columns.selected(j);
         counted.sure_contaminating += !selected && low[j] >= smallest.to;
@@ -83,7 +84,6 @@ TEST(ScoreBounds, EveryKernelEqualsItsPlainLoopOnEveryTarget) {
         const ScoreRange range = selected ? largest : smallest;
         const auto column = static_cast<std::uint32_t>(j);
         if (high[j] >= range.from && low[j] <= range.to) meeting.push_back(column);
-        if (!selected && high[j] >= smallest.from) unselected.push_back(column);
       }
       ASSERT_EQ(bounds.sure_contaminating, counted.sure_contaminating);
       ASSERT_EQ(bounds.possible_contaminating, counted.possible_contaminating);
@@ -94,37 +94,53 @@ TEST(ScoreBounds, EveryKernelEqualsItsPlainLoopOnEveryTarget) {
       found.resize(collect_columns(low.data(), high.data(), columns.rank.data(), columns.set_size,
                                    count, largest, smallest, found.data()));
       ASSERT_EQ(found, meeting);
+    }
+  });
+}
 
-      std::vector<float> packed_low(count + kColumnBlock), packed_high(count + kColumnBlock);
-      std::vector<std::uint32_t> packed(count + kColumnBlock);
-      const std::size_t candidates =
-          pack_unselected(low.data(), high.data(), columns.rank.data(), columns.set_size, count,
-                          smallest.from, packed_low.data(), packed_high.data(), packed.data());
-      packed.resize(candidates);
-      ASSERT_EQ(packed, unselected);
-      const std::size_t num_selected = 1 + random.below(9);
-      std::vector<std::uint32_t> sure(num_selected), possible(num_selected);
-      count_pairs(low.data(), high.data(), num_selected, packed_low.data(), packed_high.data(),
-                  candidates, sure.data(), possible.data());
-      for (std::size_t i = 0; i < num_selected; ++i) {
-        std::uint32_t num_sure = 0, num_possible = 0;
-        std::vector<std::uint32_t> open;
-        for (std::size_t k = 0; k < candidates; ++k) {
-          ASSERT_EQ(packed_low[k], low[packed[k]]);
-          ASSERT_EQ(packed_high[k], high[packed[k]]);
-          const bool is_sure = packed_low[k] >= high[i];
-          const bool is_possible = packed_high[k] >= low[i];
-          num_sure += is_sure ? 1 : 0;
-          num_possible += is_possible ? 1 : 0;
-          if (is_possible && !is_sure) open.push_back(static_cast<std::uint32_t>(k));
+TEST(ScoreBounds, InversionsEqualTheirPlainLoopOnEveryTarget) {
+  testing::for_each_target([] {
+    Random random(12);
+    for (int round = 0; round < 200; ++round) {
+      const std::size_t columns = kColumnBlock * (1 + random.below(12));
+      const std::size_t selected = 1 + random.below(90);
+      const std::size_t padded = selected <= kColumnBlock ? kColumnBlock : std::bit_ceil(selected);
+      const auto interval = [&](float& low, float& high) {
+        low = static_cast<float>(random.below(40));
+        high = low + static_cast<float>(random.below(3));
+      };
+      std::vector<float> low(columns), high(columns);
+      for (std::size_t j = 0; j < columns; ++j) interval(low[j], high[j]);
+      low[3] = high[3] = -kInfinity;
+      std::vector<float> selected_low(padded, kInfinity), selected_high(padded, kInfinity);
+      for (std::size_t i = 0; i < selected; ++i) interval(selected_low[i], selected_high[i]);
+
+      std::uint64_t sure = 0;
+      std::vector<std::uint32_t> open_columns;
+      for (std::size_t j = 0; j < columns; ++j) {
+        std::vector<std::uint32_t> open, found(padded + kColumnBlock);
+        for (std::size_t i = 0; i < selected; ++i) {
+          const bool is_sure = low[j] >= selected_high[i];
+          sure += is_sure ? 1 : 0;
+          if (!is_sure && high[j] >= selected_low[i]) open.push_back(static_cast<std::uint32_t>(i));
         }
-        ASSERT_EQ(sure[i], num_sure);
-        ASSERT_EQ(possible[i], num_possible);
-        found.resize(count + kColumnBlock);
-        found.resize(collect_open_pairs(packed_low.data(), packed_high.data(), candidates,
-                                        {low[i], high[i]}, found.data()));
+        if (!open.empty()) open_columns.push_back(static_cast<std::uint32_t>(j));
+        found.resize(collect_open_pairs(selected_low.data(), selected_high.data(), selected,
+                                        {low[j], high[j]}, found.data()));
         ASSERT_EQ(found, open);
       }
+      std::vector<float> ascending_low = selected_low, ascending_high = selected_high;
+      if (selected > kColumnBlock) {
+        std::sort(ascending_low.begin(), ascending_low.end());
+        std::sort(ascending_high.begin(), ascending_high.end());
+      }
+      std::vector<std::uint32_t> found(columns + kColumnBlock);
+      const InversionBounds bounds = bound_inversions(
+          ascending_low.data(), ascending_high.data(), selected <= kColumnBlock ? selected : padded,
+          low.data(), high.data(), columns, found.data());
+      ASSERT_EQ(bounds.sure, sure);
+      found.resize(bounds.open);
+      ASSERT_EQ(found, open_columns);
     }
   });
 }
