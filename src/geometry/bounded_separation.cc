@@ -280,24 +280,28 @@ SeparationCounts BoundedSeparation::count(std::size_t n, Distance distance, bool
 
 std::uint64_t BoundedSeparation::count_inversions(Distance distance) {
   const auto size = static_cast<std::size_t>(set_size_);
-  const std::size_t padded = size <= kColumnBlock ? kColumnBlock : std::bit_ceil(size);
-  selected_low_.assign(padded, kInfinity);
-  selected_high_.assign(padded, kInfinity);
+  const std::size_t padded = std::bit_ceil(size);
+  selected_low_.assign(padded + kColumnBlock, kInfinity);
+  selected_high_.assign(padded + kColumnBlock, kInfinity);
   for (std::size_t i = 0; i < size; ++i) {
     const std::size_t column = begin_ + order_[i];
     selected_low_[i] = low_[column];
     selected_high_[i] = high_[column];
     low_[column] = high_[column] = -kInfinity;  // no candidate
   }
-  ascending_low_.assign(selected_low_.begin(), selected_low_.end());
   ascending_high_.assign(selected_high_.begin(), selected_high_.end());
-  if (size > kColumnBlock) {
-    sorter_.sort({ascending_low_.data(), size});
-    sorter_.sort({ascending_high_.data(), size});
+  const std::span<const std::int32_t> places = sorter_.sort({ascending_high_.data(), size});
+  least_low_.assign(padded + kColumnBlock, kInfinity);
+  for (std::size_t i = 0; i < size; ++i) {
+    float& least = least_low_[static_cast<std::size_t>(places[i])];
+    least = std::min(least, selected_low_[i]);
   }
-  const InversionBounds bounds = bound_inversions(ascending_low_.data(), ascending_high_.data(),
-                                                  size <= kColumnBlock ? size : padded, low_.data(),
-                                                  high_.data(), columns_, candidates_.data());
+  for (std::size_t r = size - 1; r > 0; --r) {
+    least_low_[r - 1] = std::min(least_low_[r - 1], least_low_[r]);
+  }
+  const InversionBounds bounds =
+      bound_inversions(ascending_high_.data(), least_low_.data(), padded, low_.data(), high_.data(),
+                       columns_, candidates_.data());
   std::uint64_t inversions = bounds.sure;
   for (std::size_t k = 0; k < bounds.open; ++k) {
     const std::uint32_t column = candidates_[k];

@@ -108,7 +108,7 @@ class BoundedSeparation {
   const double* aggregate_ = nullptr;
   AlignedVector<float> low_, high_;
   AlignedVector<std::uint32_t> found_;
-  AlignedVector<float> selected_low_, selected_high_, ascending_low_, ascending_high_;
+  AlignedVector<float> selected_low_, selected_high_, ascending_high_, least_low_;
   FloatSorter sorter_;
   AlignedVector<std::uint32_t> candidates_;
   std::vector<double> products_;               // by first_equal_

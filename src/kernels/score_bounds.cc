@@ -1,5 +1,6 @@
 #include "kernels/score_bounds.h"
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 
@@ -150,50 +151,68 @@ CountBounds count_bounds(const float* HWY_RESTRICT low, const float* HWY_RESTRIC
   return counts;
 }
 
-/// How many of `count` ascending values are at most x, for each lane: binary search.
-HWY_INLINE hn::Vec<I32> count_at_most(const float* HWY_RESTRICT ascending, std::size_t count,
-                                      hn::Vec<F32> x) {
-  const F32 d;
-  const I32 di;
-  auto found = hn::Zero(di);
-  if (count <= kColumnBlock) {  // a gather costs about as much as four comparisons
-    for (std::size_t i = 0; i < count; ++i) {
-      const auto below = hn::Le(hn::Set(d, ascending[i]), x);
-      found = hn::Sub(found, hn::VecFromMask(di, hn::RebindMask(di, below)));
-    }
-    return found;
+/// How many of ascending values are at most x, for each lane; their number is a power of two.
+class AscendingValues {
+ public:
+  AscendingValues(const float* HWY_RESTRICT values, std::size_t count)
+      : values_(values), blocks_(std::min(count, hn::Lanes(F32()))), stride_(count / blocks_) {
+    HWY_ALIGN float ends[kColumnBlock] = {};
+    for (std::size_t b = 0; b < blocks_; ++b) ends[b] = values[(b + 1) * stride_ - 1];
+    ends_ = hn::Load(F32(), ends);
+    last_ = hn::Set(F32(), values[count - 1]);
   }
-  for (std::size_t half = count / 2; half > 0; half /= 2) {
-    const auto value = hn::GatherIndex(d, ascending + half - 1, found);
-    const auto next = hn::Add(found, hn::Set(di, static_cast<std::int32_t>(half)));
-    found = hn::IfThenElse(hn::RebindMask(di, hn::Le(value, x)), next, found);
-  }
-  const auto last = hn::Le(hn::GatherIndex(d, ascending, found), x);
-  return hn::Sub(found, hn::VecFromMask(di, hn::RebindMask(di, last)));
-}
 
-InversionBounds bound_inversions(const float* HWY_RESTRICT ascending_low,
-                                 const float* HWY_RESTRICT ascending_high, std::size_t selected,
+  /// Binary search: for the block in a register, inside it with gathers, which are slow.
+  HWY_INLINE hn::Vec<I32> count_at_most(hn::Vec<F32> x) const {
+    const F32 d;
+    const I32 di;
+    auto found = hn::Zero(di);
+    const auto advance = [&](hn::Vec<F32> value, std::size_t step) {
+      const auto next = hn::Add(found, hn::Set(di, static_cast<std::int32_t>(step)));
+      return hn::IfThenElse(hn::RebindMask(di, hn::Le(value, x)), next, found);
+    };
+    for (std::size_t half = blocks_ / 2; half > 0; half /= 2) {
+      const auto place = hn::Add(found, hn::Set(di, static_cast<std::int32_t>(half) - 1));
+      found = advance(hn::TableLookupLanes(ends_, hn::IndicesFromVec(d, place)), half);
+    }
+    found = hn::Mul(found, hn::Set(di, static_cast<std::int32_t>(stride_)));
+    for (std::size_t half = stride_ / 2; half > 0; half /= 2) {
+      found = advance(hn::GatherIndex(d, values_ + half - 1, found), half);
+    }
+    return advance(last_, 1);
+  }
+
+ private:
+  const float* values_;
+  std::size_t blocks_, stride_;
+  hn::Vec<F32> ends_, last_;
+};
+
+InversionBounds bound_inversions(const float* HWY_RESTRICT ascending_high,
+                                 const float* HWY_RESTRICT least_low, std::size_t selected,
                                  const float* HWY_RESTRICT low, const float* HWY_RESTRICT high,
                                  std::size_t columns, std::uint32_t* HWY_RESTRICT open) {
   const F32 d;
   const I32 di;
   const U32 du;
+  const AscendingValues highs(ascending_high, selected);
   constexpr std::size_t kFlush = 4096;  // lanes of 32 bits do not overflow in between
   InversionBounds bounds;
   HWY_ALIGN std::int32_t lanes[kColumnBlock] = {};
   for (std::size_t first = 0; first < columns; first += kFlush) {
-    const std::size_t end = columns - first < kFlush ? columns : first + kFlush;
+    const std::size_t end = std::min(columns, first + kFlush);
     auto sum = hn::Zero(di);
     for (std::size_t j = first; j < end; j += hn::Lanes(d)) {
-      const auto sure = count_at_most(ascending_high, selected, hn::LoadU(d, low + j));
-      const auto possible = count_at_most(ascending_low, selected, hn::LoadU(d, high + j));
+      const auto sure = highs.count_at_most(hn::LoadU(d, low + j));
       sum = hn::Add(sum, sure);
-      const auto differ = hn::RebindMask(du, hn::Ne(sure, possible));
-      if (hn::AllFalse(du, differ)) continue;
+      // Those that end after `low` are no sure pairs, but one may be if the first to begin does so
+      // up to `high`.
+      const auto next = hn::GatherIndex(d, least_low, sure);
+      const auto more = hn::RebindMask(du, hn::Le(next, hn::LoadU(d, high + j)));
+      if (hn::AllFalse(du, more)) continue;
       const auto column = hn::Iota(du, static_cast<std::uint32_t>(j));
-      hn::StoreU(hn::Compress(column, differ), du, open + bounds.open);
-      bounds.open += hn::CountTrue(du, differ);
+      hn::StoreU(hn::Compress(column, more), du, open + bounds.open);
+      bounds.open += hn::CountTrue(du, more);
     }
     hn::StoreU(sum, di, lanes);
     for (std::size_t k = 0; k < hn::Lanes(di); ++k) {
@@ -279,12 +298,11 @@ CountBounds count_bounds(const float* low, const float* high, const std::int32_t
   return HWY_DYNAMIC_DISPATCH(count_bounds)(low, high, rank, set_size, columns, smallest, largest);
 }
 
-InversionBounds bound_inversions(const float* ascending_low, const float* ascending_high,
+InversionBounds bound_inversions(const float* ascending_high, const float* least_low,
                                  std::size_t selected, const float* low, const float* high,
                                  std::size_t columns, std::uint32_t* open) {
-  assert(columns % kColumnBlock == 0 &&
-         (selected <= kColumnBlock || std::has_single_bit(selected)));
-  return HWY_DYNAMIC_DISPATCH(bound_inversions)(ascending_low, ascending_high, selected, low, high,
+  assert(columns % kColumnBlock == 0 && std::has_single_bit(selected));
+  return HWY_DYNAMIC_DISPATCH(bound_inversions)(ascending_high, least_low, selected, low, high,
                                                 columns, open);
 }
 

@@ -81,11 +81,11 @@ struct InversionBounds {
 };
 
 /// The pairs that surely are inversions, and into `open` the columns, increasing, that have others
-/// which may be; it has room for a vector beyond the columns. `ascending_low` and `ascending_high`
-/// are the ends of the selected intervals, in any order up to 16 of them; above that each is
-/// sorted and their number a power of two, filled up with infinity. Columns with an interval of
-/// -infinity count nothing.
-InversionBounds bound_inversions(const float* ascending_low, const float* ascending_high,
+/// which may be; it has room for a vector beyond the columns. `ascending_high`
+/// are the high ends of the selected intervals, sorted; least_low[k] is the smallest low end of the
+/// k-th and later ones of these. Both are filled up with infinity to `selected`, a power of two,
+/// and one more infinity follows least_low. Columns with an interval of -infinity count nothing.
+InversionBounds bound_inversions(const float* ascending_high, const float* least_low,
                                  std::size_t selected, const float* low, const float* high,
                                  std::size_t columns, std::uint32_t* open);
 

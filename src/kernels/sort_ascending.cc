@@ -60,15 +60,20 @@ constexpr std::size_t kBlock = 64;
 
 }  // namespace
 
-void FloatSorter::sort(std::span<float> values) {
-  if (values.size() > kMostCounted) {
-    std::sort(values.begin(), values.end());
-    return;
-  }
+std::span<const std::int32_t> FloatSorter::sort(std::span<float> values) {
   const std::size_t padded = (values.size() + kBlock - 1) / kBlock * kBlock;
   padded_.assign(padded, std::numeric_limits<float>::infinity());
   below_.resize(padded);
   std::copy(values.begin(), values.end(), padded_.begin());
+  const std::span<const std::int32_t> places(below_.data(), values.size());
+  if (values.size() > kMostCounted) {
+    std::sort(values.begin(), values.end());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const auto place = std::lower_bound(values.begin(), values.end(), padded_[i]);
+      below_[i] = static_cast<std::int32_t>(place - values.begin());
+    }
+    return places;
+  }
   HWY_DYNAMIC_DISPATCH(count_below)(padded_.data(), padded, below_.data());
   // Equal values go to one place; the places up to the next value are theirs too.
   constexpr float kFree = std::numeric_limits<float>::quiet_NaN();
@@ -79,6 +84,7 @@ void FloatSorter::sort(std::span<float> values) {
   for (std::size_t i = 1; i < values.size(); ++i) {
     if (values[i] != values[i]) values[i] = values[i - 1];
   }
+  return places;
 }
 
 }  // namespace toplens

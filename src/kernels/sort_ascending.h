@@ -13,8 +13,9 @@ namespace toplens {
 /// Keeps scratch memory between calls.
 class FloatSorter {
  public:
-  /// Ascending, in place; no NaN.
-  void sort(std::span<float> values);
+  /// Ascending, in place; no NaN. Returns, until the next call, the place of each value, equal
+  /// ones the first of theirs.
+  std::span<const std::int32_t> sort(std::span<float> values);
 
  private:
   AlignedVector<float> padded_;

@@ -12,10 +12,14 @@ namespace {
 double tail_quantile(std::span<double> values, double probability, double limit, bool upper) {
   const double position = probability * static_cast<double>(values.size() - 1);
   const auto below = static_cast<std::size_t>(position);
-  std::vector<double> tail;
-  for (const double value : values) {
-    if (upper ? value > limit : value < limit) tail.push_back(value);
+  std::vector<double> tail(values.size());
+  std::size_t found = 0;
+  const double sign = upper ? 1.0 : -1.0;
+  for (const double value : values) {  // without a branch: which values it takes is random
+    tail[found] = value;
+    found += sign * value > sign * limit ? 1 : 0;
   }
+  tail.resize(found);
   const std::size_t outside = values.size() - tail.size();
   const bool held = upper ? below >= outside && below + 1 < values.size() : below + 1 < tail.size();
   if (!held) return quantile(values, probability);

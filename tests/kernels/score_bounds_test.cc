@@ -104,7 +104,7 @@ TEST(ScoreBounds, InversionsEqualTheirPlainLoopOnEveryTarget) {
     for (int round = 0; round < 200; ++round) {
       const std::size_t columns = kColumnBlock * (1 + random.below(12));
       const std::size_t selected = 1 + random.below(90);
-      const std::size_t padded = selected <= kColumnBlock ? kColumnBlock : std::bit_ceil(selected);
+      const std::size_t padded = std::bit_ceil(selected);
       const auto interval = [&](float& low, float& high) {
         low = static_cast<float>(random.below(40));
         high = low + static_cast<float>(random.below(3));
@@ -112,7 +112,8 @@ TEST(ScoreBounds, InversionsEqualTheirPlainLoopOnEveryTarget) {
       std::vector<float> low(columns), high(columns);
       for (std::size_t j = 0; j < columns; ++j) interval(low[j], high[j]);
       low[3] = high[3] = -kInfinity;
-      std::vector<float> selected_low(padded, kInfinity), selected_high(padded, kInfinity);
+      std::vector<float> selected_low(padded + kColumnBlock, kInfinity);
+      std::vector<float> selected_high = selected_low;
       for (std::size_t i = 0; i < selected; ++i) interval(selected_low[i], selected_high[i]);
 
       std::uint64_t sure = 0;
@@ -129,15 +130,21 @@ TEST(ScoreBounds, InversionsEqualTheirPlainLoopOnEveryTarget) {
                                         {low[j], high[j]}, found.data()));
         ASSERT_EQ(found, open);
       }
-      std::vector<float> ascending_low = selected_low, ascending_high = selected_high;
-      if (selected > kColumnBlock) {
-        std::sort(ascending_low.begin(), ascending_low.end());
-        std::sort(ascending_high.begin(), ascending_high.end());
+      std::vector<std::pair<float, float>> by_high;
+      for (std::size_t i = 0; i < selected; ++i) {
+        by_high.emplace_back(selected_high[i], selected_low[i]);
+      }
+      std::sort(by_high.begin(), by_high.end());
+      std::vector<float> ascending_high(padded + kColumnBlock, kInfinity);
+      std::vector<float> least_low(padded + kColumnBlock, kInfinity);
+      for (std::size_t k = selected; k-- > 0;) {
+        ascending_high[k] = by_high[k].first;
+        least_low[k] = std::min(by_high[k].second, least_low[k + 1]);
       }
       std::vector<std::uint32_t> found(columns + kColumnBlock);
-      const InversionBounds bounds = bound_inversions(
-          ascending_low.data(), ascending_high.data(), selected <= kColumnBlock ? selected : padded,
-          low.data(), high.data(), columns, found.data());
+      const InversionBounds bounds =
+          bound_inversions(ascending_high.data(), least_low.data(), padded, low.data(), high.data(),
+                           columns, found.data());
       ASSERT_EQ(bounds.sure, sure);
       found.resize(bounds.open);
       ASSERT_EQ(found, open_columns);

@@ -38,10 +38,15 @@ TEST(FloatSorter, EqualsStdSort) {
             break;  // range near the largest float
         }
       }
+      const std::vector<float> before = values;
       std::vector<float> expected = values;
       std::sort(expected.begin(), expected.end());
-      sorter.sort(values);
+      const auto places = sorter.sort(values);
       ASSERT_EQ(values, expected) << round;
+      for (std::size_t i = 0; i < before.size(); ++i) {
+        const auto first = std::lower_bound(expected.begin(), expected.end(), before[i]);
+        ASSERT_EQ(places[i], first - expected.begin()) << round;
+      }
     }
   });
 }
