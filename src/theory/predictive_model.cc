@@ -98,34 +98,22 @@ void PredictiveModel::prepare_size(const RankedTokens& tokens, const HeadAssumpt
 }
 
 void PredictiveModel::bound(std::size_t set_size, Envelope& envelope) {
-  const std::size_t competitors = tokens_ - set_size;
-  const std::size_t padded = padded_to_tail_block(competitors);
-  competitor_means_.assign(padded, kNoCompetitor);
-  competitor_variances_.assign(padded, 1.0);
-  std::copy_n(means_.begin() + static_cast<std::ptrdiff_t>(set_size), competitors,
-              competitor_means_.begin());
-  std::copy_n(variances_.begin() + static_cast<std::ptrdiff_t>(set_size), competitors,
-              competitor_variances_.begin());
-  column_sums_.assign(padded, 0.0f);
-  column_maxima_.assign(padded, 0.0f);
-
+  const std::span<const double> means(means_.data(), tokens_);
+  const std::span<const double> variances(variances_.data(), tokens_);
+  pairs_.start(means.subspan(set_size), variances.subspan(set_size));
   double capped_rows = 0.0;  // sum_i min(1, sum_j p_ij)
   double row_maxima = 0.0;
   double largest = 0.0;
   for (std::size_t i = 0; i < set_size; ++i) {
-    const PairTails row = pairwise_tails(means_[i], variances_[i], competitor_means_.data(),
-                                         competitor_variances_.data(), padded, column_sums_.data(),
-                                         column_maxima_.data());
+    const PairTails row = pairs_.add(means[i], variances[i]);
     capped_rows += std::min(1.0, row.sum);
     row_maxima += row.largest;
     largest = std::max(largest, row.largest);
   }
   double capped_columns = 0.0;
+  for (const float sum : pairs_.column_sums()) capped_columns += std::min(1.0, double{sum});
   double column_maxima = 0.0;
-  for (std::size_t j = 0; j < competitors; ++j) {
-    capped_columns += std::min(1.0, double{column_sums_[j]});
-    column_maxima += double{column_maxima_[j]};
-  }
+  for (const float most : pairs_.column_maxima()) column_maxima += double{most};
 
   const auto n = static_cast<double>(set_size);
   Separation& lower = envelope.lower;  // (22)

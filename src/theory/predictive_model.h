@@ -66,8 +66,7 @@ class PredictiveModel {
   AlignedVector<double> linear_, noise_, square_;
   AlignedVector<double> scores_;
   // Of T.
-  AlignedVector<double> competitor_means_, competitor_variances_;
-  AlignedVector<float> column_sums_, column_maxima_;
+  PairwiseTails pairs_;
 };
 
 }  // namespace toplens

@@ -4,6 +4,8 @@
 #include <cassert>
 #include <cmath>
 
+#include "kernels/decayed_sums.h"
+
 namespace toplens {
 
 std::vector<double> assumed_contributions(std::span<const double> weights,
@@ -23,51 +25,44 @@ void SimilaritySums::compute(const RankedTokens& tokens, const SimilarityDecay& 
   assert(set_sizes.empty() || set_sizes.back() < tokens.size());
   tokens_ = tokens.size();
   const std::size_t sizes = set_sizes.size();
+  const std::size_t choices = (sizes + 7) / 8 * 8;
   others_.resize(sizes * tokens_);
   squared_norms_.resize(sizes);
   ranks_.resize(tokens_);
   for (std::size_t r = 0; r < tokens_; ++r) {
     ranks_[tokens.order[r]] = static_cast<std::uint32_t>(r);
   }
-  const double b = similarity.constant;
-  const double amplitude = similarity.amplitude;
-  const double step = similarity.present() ? std::exp(-1.0 / similarity.length) : 0.0;
   const std::size_t first = tokens.sink_visible ? 1 : 0;
+  set_sizes_.assign(choices, 0.0);
+  std::copy(set_sizes.begin(), set_sizes.end(), set_sizes_.begin());
+  by_token_.resize(tokens_ * choices);
+  DecayedSums input;
+  input.contributions = tokens.contributions.data() + first;
+  input.ranks = ranks_.data() + first;
+  input.tokens = tokens_ - first;
+  input.set_sizes = set_sizes_.data();
+  input.choices = choices;
+  input.constant = similarity.constant;
+  input.amplitude = similarity.amplitude;
+  input.step = similarity.present() ? std::exp(-1.0 / similarity.length) : 0.0;
+  decayed_sums(input, by_token_.data() + first * choices);
 
-  // Sums over the tokens passed so far, the current one not among them.
-  totals_.assign(sizes, 0.0);
-  decayed_.assign(sizes, 0.0);
-  for (std::size_t i = first; i < tokens_; ++i) {
-    const std::size_t rank = ranks_[i];
-    const double w = tokens.contributions[i];
-    for (std::size_t n = 0; n < sizes; ++n) {
-      others_[n * tokens_ + rank] = b * totals_[n] + amplitude * decayed_[n];
-      const double own = rank < set_sizes[n] ? w : 0.0;
-      totals_[n] += own;
-      decayed_[n] = step * (decayed_[n] + own);
-    }
-    // decayed_ holds exp(-1 / lambda) for a lag of 1 when the next token reads it.
-  }
   if (tokens.sink_visible) {
-    const std::size_t rank = ranks_[0];
+    // The sink and the others meet with its own similarity, at any distance.
+    const double sink = sink_similarity * tokens.contributions[0];
     for (std::size_t n = 0; n < sizes; ++n) {
-      others_[n * tokens_ + rank] = sink_similarity * totals_[n];
+      double total = 0.0;
+      for (std::size_t r = 0; r < set_sizes[n]; ++r) {
+        if (!tokens.is_sink(r)) total += tokens.contribution_at(r);
+      }
+      by_token_[n] = sink_similarity * total;
+      if (ranks_[0] >= set_sizes[n]) continue;
+      for (std::size_t i = 1; i < tokens_; ++i) by_token_[i * choices + n] += sink;
     }
   }
-  totals_.assign(sizes, 0.0);
-  decayed_.assign(sizes, 0.0);
-  const double from_sink = tokens.sink_visible ? sink_similarity * tokens.contributions[0] : 0.0;
-  const std::size_t sink_rank = tokens.sink_visible ? ranks_[0] : tokens_;
-  for (std::size_t i = tokens_; i-- > first;) {
-    const std::size_t rank = ranks_[i];
-    const double w = tokens.contributions[i];
-    for (std::size_t n = 0; n < sizes; ++n) {
-      others_[n * tokens_ + rank] +=
-          b * totals_[n] + amplitude * decayed_[n] + (sink_rank < set_sizes[n] ? from_sink : 0.0);
-      const double own = rank < set_sizes[n] ? w : 0.0;
-      totals_[n] += own;
-      decayed_[n] = step * (decayed_[n] + own);
-    }
+  for (std::size_t r = 0; r < tokens_; ++r) {
+    const double* const row = by_token_.data() + tokens.order[r] * choices;
+    for (std::size_t n = 0; n < sizes; ++n) others_[n * tokens_ + r] = row[n];
   }
   for (std::size_t n = 0; n < sizes; ++n) {
     double sum = 0.0;

@@ -47,7 +47,7 @@ class SimilaritySums {
   std::vector<double> others_;  // [size, rank]
   std::vector<double> squared_norms_;
   std::vector<std::uint32_t> ranks_;
-  std::vector<double> totals_, decayed_;  // [size], running sums of a pass
+  std::vector<double> set_sizes_, by_token_;  // [choice], [token, choice]
 };
 
 }  // namespace toplens

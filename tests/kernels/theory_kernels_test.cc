@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -87,38 +88,62 @@ TEST(CompetitorTails, EqualThePlainLoopOnEveryTarget) {
   });
 }
 
+/// The rows `means` and `variances` against the competitors, beside a plain float64 loop.
+void compare_pairs(std::span<const double> means, std::span<const double> variances,
+                   std::span<const double> other_means, std::span<const double> other_variances) {
+  const std::size_t count = other_means.size();
+  std::vector<double> expected_sums(count), expected_maxima(count);
+  PairwiseTails pairs;
+  pairs.start(other_means, other_variances);
+  for (std::size_t i = 0; i < means.size(); ++i) {
+    double row = 0.0, largest = 0.0;
+    for (std::size_t j = 0; j < count; ++j) {
+      const double variance = variances[i] + other_variances[j];
+      const double p = variance > 0.0
+                           ? exact_tail((means[i] - other_means[j]) / std::sqrt(variance))
+                           : (other_means[j] >= means[i] ? 1.0 : 0.0);
+      row += p;
+      largest = std::max(largest, p);
+      expected_sums[j] += p;
+      expected_maxima[j] = std::max(expected_maxima[j], p);
+    }
+    const PairTails tails = pairs.add(means[i], variances[i]);
+    EXPECT_NEAR(tails.sum, row, 2e-5 * row + 1e-8);
+    EXPECT_NEAR(tails.largest, largest, 2e-6);
+  }
+  for (std::size_t j = 0; j < count; ++j) {
+    EXPECT_NEAR(pairs.column_sums()[j], expected_sums[j], 4e-6) << j;
+    EXPECT_NEAR(pairs.column_maxima()[j], expected_maxima[j], 2e-6) << j;
+  }
+}
+
 TEST(PairwiseTails, EqualThePlainLoopOnEveryTarget) {
-  Competitors t(1.0);
-  t.means[7] = 0.25;  // no noise and no distance, on either side
-  t.means[8] = 0.25 + 1e-15;
-  t.means[9] = 0.25 - 1e-15;
-  t.spreads[7] = t.spreads[8] = t.spreads[9] = 0.0;
-  const std::array<double, 4> means = {0.25, 1e-5, -1e-9, 3.0};
-  const std::array<double, 4> variances = {0.0, 1e-11, 1e-20, 0.5};
+  const Competitors t(1.0);
+  std::vector<double> means(t.means.begin(), t.means.begin() + Competitors::kCount);
+  std::vector<double> variances(t.spreads.begin(), t.spreads.begin() + Competitors::kCount);
+  const std::array<double, 4> own_means = {0.25, 1e-5, -1e-9, 3.0};
+  const std::array<double, 4> own_variances = {0.0, 1e-11, 1e-20, 0.5};
   testing::for_each_target([&] {
-    std::vector<float> sums(t.means.size(), 0.0f), maxima(t.means.size(), 0.0f);
-    std::vector<double> expected_sums(Competitors::kCount), expected_maxima(Competitors::kCount);
-    for (std::size_t i = 0; i < means.size(); ++i) {
-      double row = 0.0, largest = 0.0;
-      for (std::size_t j = 0; j < Competitors::kCount; ++j) {
-        const double variance = variances[i] + t.spreads[j];
-        const double p = variance > 0.0 ? exact_tail((means[i] - t.means[j]) / std::sqrt(variance))
-                                        : (t.means[j] >= means[i] ? 1.0 : 0.0);
-        row += p;
-        largest = std::max(largest, p);
-        expected_sums[j] += p;
-        expected_maxima[j] = std::max(expected_maxima[j], p);
-      }
-      const PairTails tails =
-          pairwise_tails(means[i], variances[i], t.means.data(), t.spreads.data(), t.means.size(),
-                         sums.data(), maxima.data());
-      EXPECT_NEAR(tails.sum, row, 4e-6 * row + 1e-8);
-      EXPECT_NEAR(tails.largest, largest, 4e-6);
+    // All variances within float32's reach, at any scale of the whole.
+    for (const double scale : {1.0, 1e-60, 1e60}) {
+      std::vector<double> m = means, v = variances, own_m, own_v;
+      for (double& x : m) x *= scale;
+      for (double& x : v) x *= scale * scale;
+      for (const double x : own_means) own_m.push_back(x * scale);
+      for (const double x : own_variances) own_v.push_back(x * scale * scale);
+      compare_pairs(own_m, own_v, m, v);
     }
-    for (std::size_t j = 0; j < Competitors::kCount; ++j) {
-      EXPECT_NEAR(sums[j], expected_sums[j], 4e-6) << j;
-      EXPECT_NEAR(maxima[j], expected_maxima[j], 4e-6) << j;
-    }
+    // Out of its reach, and no noise at all on either side.
+    std::vector<double> m = means, v = variances;
+    m[7] = 0.25;
+    m[8] = 0.25 + 1e-15;
+    m[9] = 0.25 - 1e-15;
+    v[7] = v[8] = v[9] = 0.0;
+    v[10] = 1e-70;
+    m[10] = 1e-35;
+    compare_pairs(own_means, own_variances, m, v);
+    std::fill(v.begin(), v.end(), 0.0);
+    compare_pairs(own_means, std::array<double, 4>{}, m, v);
   });
 }
 
