@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "model/session.h"
+#include "parallel/progress.h"
+#include "selfcheck/evidence.h"
+
+namespace toplens {
+
+/// One window through the model in float32 and in bf16 arithmetic, whatever the session's own.
+/// Throws Error where a pass fails.
+LogitFacts compare_logits(ModelSession& session, std::span<const std::int32_t> window,
+                          ProgressListener* progress);
+
+}  // namespace toplens
