@@ -40,16 +40,24 @@ Evidence collect_evidence(ModelSession& session, const SelfCheckOptions& options
                   evidence.config.num_layers, evidence.config.num_query_heads,
                   format_bytes(evidence.weight_bytes), name(model.weight_type()));
   const SelfCheckTokens tokens = read_self_check_tokens(model.directory(), options, evidence);
+  if (tokens.windows.empty()) {
+    evidence.non_finite_weight = scan_weights(model, progress);
+    return evidence;
+  }
+  // Too little memory is no fault of the model: it is not caught, and told before all work.
+  const std::vector<std::int32_t>& window = tokens.windows.front().token_ids;
+  const EnginePlan plan = plan_lanes(session, tokens);
+  const LogitPlans logit_plans = plan_logits(session, window);
   evidence.non_finite_weight = scan_weights(model, progress);
-  if (!evidence.non_finite_weight.empty() || tokens.windows.empty()) return evidence;
+  if (!evidence.non_finite_weight.empty()) return evidence;
   try {
-    evidence.passes = run_lanes(session, tokens, progress);
+    evidence.passes = run_lanes(session, tokens, plan, progress);
   } catch (const Error& error) {
     evidence.pass_error = error.what();
     return evidence;
   }
   try {
-    evidence.passes->logits = compare_logits(session, tokens.windows.front().token_ids, progress);
+    evidence.passes->logits = compare_logits(session, window, logit_plans, progress);
   } catch (const Error& error) {
     evidence.passes->logits_error = error.what();
   }

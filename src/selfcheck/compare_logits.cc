@@ -10,17 +10,19 @@ namespace {
 /// Positions whose whole logits are compared: with 256,000 tokens in the vocabulary 66 MB.
 constexpr std::size_t kLogitPositions = 32;
 
-/// Logits of the window's last positions, [positions, vocab_size].
-std::vector<float> last_logits(ModelSession& session, std::span<const std::int32_t> ids,
-                               ComputeType compute, ProgressListener* progress) {
+EnginePlan plan_of(ModelSession& session, std::span<const std::int32_t> ids, ComputeType compute) {
   EngineDemand demand;
   demand.longest_lane = static_cast<int>(ids.size());
   demand.total_rows = ids.size();
   demand.threads = session.pool().size();
-  demand.converts_weights = session.model().weight_type() !=
-                            (compute == ComputeType::f32 ? DataType::f32 : DataType::bf16);
-  const EnginePlan plan =
-      make_engine_plan(session.config(), compute, demand, session.memory_bytes());
+  const DataType wanted = compute == ComputeType::f32 ? DataType::f32 : DataType::bf16;
+  demand.converts_weights = session.model().weight_type() != wanted;
+  return make_engine_plan(session.config(), compute, demand, session.memory_bytes());
+}
+
+/// Logits of the window's last positions, [positions, vocab_size].
+std::vector<float> last_logits(ModelSession& session, std::span<const std::int32_t> ids,
+                               const EnginePlan& plan, ProgressListener* progress) {
   ForwardPass pass(session.model(), session.pool(), plan);
   OutputHead head(session.model(), session.pool(), plan);
   const Lane lane{ids};
@@ -70,10 +72,14 @@ LogitFacts compare(const std::vector<float>& exact, const std::vector<float>& ro
 
 }  // namespace
 
+LogitPlans plan_logits(ModelSession& session, std::span<const std::int32_t> window) {
+  return {plan_of(session, window, ComputeType::f32), plan_of(session, window, ComputeType::bf16)};
+}
+
 LogitFacts compare_logits(ModelSession& session, std::span<const std::int32_t> window,
-                          ProgressListener* progress) {
-  return compare(last_logits(session, window, ComputeType::f32, progress),
-                 last_logits(session, window, ComputeType::bf16, progress),
+                          const LogitPlans& plans, ProgressListener* progress) {
+  return compare(last_logits(session, window, plans.f32, progress),
+                 last_logits(session, window, plans.bf16, progress),
                  static_cast<std::size_t>(session.config().vocab_size));
 }
 

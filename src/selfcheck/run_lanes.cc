@@ -133,15 +133,20 @@ PositionFacts compare_positions(const LanePlan& plan, const Losses& nll) {
 
 }  // namespace
 
-PassFacts run_lanes(ModelSession& session, const SelfCheckTokens& tokens,
-                    ProgressListener* progress) {
-  const LanePlan lanes = make_lanes(tokens, session.config().vocab_size);
+EnginePlan plan_lanes(const ModelSession& session, const SelfCheckTokens& tokens) {
   std::vector<std::size_t> lengths;
-  for (const TokenIds& ids : lanes.ids) lengths.push_back(ids.size());
+  for (const TokenIds& ids : make_lanes(tokens, session.config().vocab_size).ids) {
+    lengths.push_back(ids.size());
+  }
   EngineDemand demand;
   demand.kept_queries = kept_queries(QuerySelection::all(), static_cast<int>(lengths.front()));
   demand.lanes_wanted = static_cast<int>(lengths.size());
-  const EnginePlan plan = session.plan(lengths, demand);
+  return session.plan(lengths, demand);
+}
+
+PassFacts run_lanes(ModelSession& session, const SelfCheckTokens& tokens, const EnginePlan& plan,
+                    ProgressListener* progress) {
+  const LanePlan lanes = make_lanes(tokens, session.config().vocab_size);
   ForwardPass pass(session.model(), session.pool(), plan);
   OutputHead head(session.model(), session.pool(), plan);
   AttentionFactsObserver attention;

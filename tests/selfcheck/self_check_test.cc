@@ -107,7 +107,7 @@ TEST(SelfCheck, DoesNotDependOnHowLanesAreBatched) {
   SelfCheckOptions options;
   options.text = demo() / "text" / "held_out.txt";
   const Evidence all = collect(demo() / "model", options);
-  const Evidence batched = collect(demo() / "model", options, std::uint64_t{32} << 20);
+  const Evidence batched = collect(demo() / "model", options, std::uint64_t{24} << 20);
   const std::vector<CheckResult> first = judge(all), second = judge(batched);
   for (std::size_t i = 0; i < first.size(); ++i) {
     EXPECT_EQ(first[i].finding.reason, second[i].finding.reason);
@@ -293,6 +293,7 @@ TEST(SelfCheckCommand, RefusesWhatItCannotUse) {
               AllOf(HasSubstr("2 "), HasSubstr("513"), HasSubstr("512")));
   EXPECT_THAT(run({"--text", scratch / "absent.txt"}), AllOf(HasSubstr("1 "), HasSubstr("absent")));
   EXPECT_THAT(run({"--text", scratch / "empty.txt"}), AllOf(HasSubstr("1 "), HasSubstr("too few")));
+  EXPECT_THAT(run({"--text", text, "--memory", "2MiB"}), AllOf(HasSubstr("1 "), HasSubstr("MiB")));
   EXPECT_THAT(run({"--text", scratch / "bytes.txt"}), AllOf(HasSubstr("1 "), HasSubstr("UTF-8")));
 }
 
