@@ -95,25 +95,29 @@ nlohmann::ordered_json to_json(const std::vector<CheckResult>& results) {
   return checks;
 }
 
+/// A checkpoint that cannot be opened is evidence; what is wrong with the text is an error.
 Evidence collect(const Arguments& arguments, const SelfCheckOptions& options) {
-  std::unique_ptr<ModelSession> session;
+  bool opened = false;
   try {
-    session.reset(new ModelSession(arguments.engine.open()));
+    ModelSession session = arguments.engine.open();
+    opened = true;
+    const int most = session.config().max_position_embeddings;
+    if (options.context_length > most) {
+      throw UsageError(
+          fmt::format("--context-length {} is more than the model's "
+                      "max_position_embeddings of {}",
+                      options.context_length, most));
+    }
+    SelfCheckProgress progress;
+    return collect_evidence(session, options, &progress);
   } catch (const UsageError&) {
     throw;
   } catch (const Error& error) {
+    if (opened) throw;
     Evidence evidence;
     evidence.checkpoint_error = error.what();
     return evidence;
   }
-  if (options.context_length > session->config().max_position_embeddings) {
-    throw UsageError(
-        fmt::format("--context-length {} is more than the model's "
-                    "max_position_embeddings of {}",
-                    options.context_length, session->config().max_position_embeddings));
-  }
-  SelfCheckProgress progress;
-  return collect_evidence(*session, options, &progress);
 }
 
 void run(const Arguments& arguments) {
