@@ -28,5 +28,6 @@ void add_intervene_command(CLI::App& app, Action& action,
                            const std::vector<std::string>& command_line);
 void add_retrieval_command(CLI::App& app, Action& action);
 void add_questions_command(CLI::App& app, Action& action);
+void add_selfcheck_command(CLI::App& app, Action& action);
 
 }  // namespace toplens

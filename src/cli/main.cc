@@ -70,6 +70,7 @@ int run(int argc, char** argv) {
   add_budget_command(app, action, command_line);
   add_retrieval_command(app, action);
   add_questions_command(app, action);
+  add_selfcheck_command(app, action);
   try {
     check_command(app, command_line);
     app.parse(argc, argv);

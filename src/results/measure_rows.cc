@@ -12,7 +12,9 @@ MeanEstimate exponential(const MeanEstimate& log) {
 }
 
 MeanEstimate complement(const MeanEstimate& share) {
-  return {1.0 - share.mean, 1.0 - share.high, 1.0 - share.low, share.documents};
+  // Weights that sum to a little more than 1 leave nothing, not less; NaN stays NaN.
+  const auto rest = [](double value) { return std::max(1.0 - value, 0.0); };
+  return {rest(share.mean), rest(share.high), rest(share.low), share.documents};
 }
 
 std::string reason_variable(MeasureGroup group) {

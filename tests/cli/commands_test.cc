@@ -42,7 +42,8 @@ TEST(Help, OfEveryCommandNamesItsOptions) {
   const CommandResult top = run({"--help"});
   EXPECT_EQ(top.exit_code, 0);
   EXPECT_EQ(run({"--version"}).exit_code, 0);
-  for (const std::string command : {"analyze", "capture", "geometry", "perplexity", "inspect"}) {
+  for (const std::string command :
+       {"analyze", "capture", "geometry", "perplexity", "inspect", "selfcheck"}) {
     EXPECT_THAT(top.out, HasSubstr(command));
     const CommandResult help = run({command, "--help"});
     EXPECT_EQ(help.exit_code, 0);

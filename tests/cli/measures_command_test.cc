@@ -8,9 +8,11 @@
 
 #include "io/atomic_file.h"
 #include "measures/regime.h"
+#include "model/model_config.h"
 #include "results/netcdf_file.h"
 #include "support/command.h"
 #include "support/engine_run.h"
+#include "support/safetensors_writer.h"
 #include "support/scratch_directory.h"
 #include "support/shared_data.h"
 
@@ -38,6 +40,7 @@ void write_documents(const fs::path& path, std::size_t documents, std::size_t le
   testing::write_npy_int32(path, {documents, tail}, all);
 }
 
+/// `model` is a golden checkpoint's name or a directory.
 CommandResult analyze(const std::string& model, const fs::path& tokens, const fs::path& out,
                       const std::vector<std::string>& more = {}) {
   std::vector<std::string> arguments = {
@@ -152,6 +155,34 @@ TEST(Measures, AWindowWithoutTheSinkHasNoSinkFigures) {
       EXPECT_TRUE(std::isnan(heads.values<double>(name)[head])) << name;
     }
     EXPECT_FALSE(std::isnan(heads.values<double>("entropy")[head]));
+  }
+}
+
+TEST(Measures, HeadsThatWriteNothingSaySo) {
+  const ScratchDirectory scratch;
+  write_documents(scratch / "ids.npy", 3, 40);
+  testing::copy_checkpoint(golden("tiny-llama"), scratch / "model");
+  const ModelConfig config = read_model_config(scratch / "model");
+  const int elements = config.num_kv_heads * config.head_dim * config.hidden_size;
+  for (int i = 0; i < elements; ++i) {
+    testing::set_element(scratch / "model", "model.layers.1.self_attn.v_proj.weight",
+                         static_cast<std::size_t>(i), 0.0f);
+  }
+  ASSERT_EQ(analyze(scratch / "model", scratch / "ids.npy", scratch / "run").exit_code, 0);
+  const Dataset heads = read_netcdf(scratch / "run" / "heads.nc");
+  const std::size_t per_layer = heads.dimension_size("head");
+  const std::size_t sizes = heads.dimension_size("set_size");
+  for (std::size_t head = 0; head < 3 * per_layer; ++head) {
+    const bool zero = head / per_layer == 1;
+    EXPECT_EQ(heads.values<double>("head_output_norm")[head] == 0.0, zero);
+    EXPECT_EQ(heads.values<std::string>("regime_reason")[head], zero ? "values are zero" : "");
+    EXPECT_EQ(heads.values<std::string>("rank_reason")[head], zero ? "the matrix is zero" : "");
+    EXPECT_FALSE(std::isnan(heads.values<double>("entropy")[head]));
+    for (std::size_t n = 0; n < sizes; ++n) {
+      EXPECT_EQ(std::isnan(heads.values<double>("deletion_error")[head * sizes + n]), zero);
+      EXPECT_EQ(heads.values<std::string>("selection_error_reason")[head * sizes + n],
+                zero ? "zero head output" : "");
+    }
   }
 }
 

@@ -19,10 +19,10 @@ namespace {
 namespace fs = std::filesystem;
 
 // A folder of src/ includes only itself and folders before it.
-constexpr std::array<std::string_view, 19> kFolders = {
-    "base",         "io",          "parallel", "kernels", "statistics", "checkpoint", "tokenizer",
-    "corpus",       "selection",   "observe",  "model",   "geometry",   "theory",     "measures",
-    "intervention", "interchange", "results",  "report",  "cli"};
+constexpr std::array<std::string_view, 20> kFolders = {
+    "base",      "io",           "parallel",    "kernels", "statistics", "checkpoint", "tokenizer",
+    "corpus",    "selection",    "observe",     "model",   "geometry",   "theory",     "measures",
+    "selfcheck", "intervention", "interchange", "results", "report",     "cli"};
 
 std::ptrdiff_t rank_of(const std::string& folder) {
   const auto found = std::find(kFolders.begin(), kFolders.end(), folder);
