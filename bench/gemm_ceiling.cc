@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <utility>
 
 #include <fmt/format.h>
@@ -84,10 +85,14 @@ GemmCeiling::GemmCeiling(const ModelConfig& config, ComputeType type, ThreadPool
 
 GemmCeiling::~GemmCeiling() { omp_set_num_threads(1); }
 
-double GemmCeiling::measure(const Candidate& c, int repeats) {
+double GemmCeiling::operations(const Candidate& c) const {
+  const std::size_t parts = c.open_mp ? 1 : static_cast<std::size_t>(pool_.size());
+  return 2.0 * static_cast<double>(parts * c.rows * c.outputs * c.inputs);
+}
+
+std::vector<double> GemmCeiling::seconds_of_each(const Candidate& c, int repeats, double enough) {
   const std::size_t element = type_ == ComputeType::f32 ? 4 : 2;
   const std::size_t parts = c.open_mp ? 1 : static_cast<std::size_t>(pool_.size());
-  double best_seconds = 0;
   std::vector<std::unique_ptr<Product>> products(parts);
   const auto product = [&](std::size_t part) {
     return std::make_unique<Product>(type_, c.rows, c.outputs, c.inputs,
@@ -101,32 +106,46 @@ double GemmCeiling::measure(const Candidate& c, int repeats) {
     omp_set_num_threads(1);
     for (std::size_t part = 0; part < parts; ++part) products[part] = product(part);
   }
-  for (int repeat = 0; repeat <= repeats; ++repeat) {  // the first warms up
-    const double seconds = seconds_of([&] {
+  std::vector<double> seconds;
+  double sum = 0;
+  for (int repeat = 0; repeat < repeats && sum < enough; ++repeat) {
+    seconds.push_back(seconds_of([&] {
       if (c.open_mp) {
         products[0]->run();
       } else {
         pool_.parallel_for(parts, [&](std::size_t part, int) { products[part]->run(); });
       }
-    });
-    if (repeat > 0 && (best_seconds == 0 || seconds < best_seconds)) best_seconds = seconds;
+    }));
+    sum += seconds.back();
   }
   omp_set_num_threads(1);
-  return 2.0 * static_cast<double>(parts * c.rows * c.outputs * c.inputs) / best_seconds;
+  return seconds;
 }
 
-double GemmCeiling::search() {
+double GemmCeiling::measure(const Candidate& c, int repeats) {
+  const std::vector<double> seconds = seconds_of_each(c, repeats + 1, 1e9);
+  // The first warms up.
+  return operations(c) / *std::min_element(seconds.begin() + 1, seconds.end());
+}
+
+GemmCeiling::Work GemmCeiling::run_for(double seconds) {
+  const std::vector<double> each = seconds_of_each(best_, 1 << 20, seconds);
+  return {operations(best_) * static_cast<double>(each.size()),
+          std::accumulate(each.begin(), each.end(), 0.0)};
+}
+
+double GemmCeiling::search(int rounds) {
   double best_rate = 0;
-  for (const Candidate& candidate : candidates_) {
-    const double rate = measure(candidate, 3);
-    if (rate <= best_rate) continue;
-    best_rate = rate;
-    best_ = candidate;
+  for (int round = 0; round < rounds; ++round) {
+    for (const Candidate& candidate : candidates_) {
+      const double rate = measure(candidate, 1);
+      if (rate <= best_rate) continue;
+      best_rate = rate;
+      best_ = candidate;
+    }
   }
   return best_rate;
 }
-
-double GemmCeiling::sample() { return measure(best_, 5); }
 
 std::string GemmCeiling::best() const {
   return fmt::format("{} x {} x {}, {} {}", best_.rows, best_.inputs, best_.outputs, pool_.size(),

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,10 +20,21 @@ class GemmCeiling {
   GemmCeiling(const ModelConfig& config, ComputeType type, ThreadPool& pool);
   ~GemmCeiling();
 
-  /// Tries everything; sample() then repeats the best. Returns operations per second.
-  double search();
-  /// The best of a few repeats of what was found best.
-  double sample();
+  /// Tries everything, `rounds` times over, since one look may fall into a slow second of a shared
+  /// machine; run_for() then repeats the best. Returns operations per second.
+  double search(int rounds);
+  /// What was found best, repeated for about so many seconds: the mean rate, as that of longer work
+  /// beside it.
+  struct Work {
+    double operations = 0;
+    double seconds = 0;
+    double rate() const { return operations / seconds; }
+  };
+  Work run_for(double seconds);
+  /// Memory of its matrices.
+  std::uint64_t bytes() const {
+    return inputs_.size() + weights_.size() + outputs_.size() * sizeof(float);
+  }
   /// "1024 x 4096 x 11008, 2 OpenMP threads".
   std::string best() const;
 
@@ -32,6 +44,10 @@ class GemmCeiling {
     bool open_mp = true;
   };
   double measure(const Candidate& candidate, int repeats);
+  /// One after the other, the time of each; stops after `repeats` or when `enough` seconds are
+  /// over.
+  std::vector<double> seconds_of_each(const Candidate& candidate, int repeats, double enough);
+  double operations(const Candidate& candidate) const;
 
   ComputeType type_;
   ThreadPool& pool_;

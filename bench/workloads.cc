@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <list>
 #include <string>
 
@@ -11,6 +12,7 @@
 #include "bench/report.h"
 #include "bench/stopwatch.h"
 #include "checkpoint/random_weights.h"
+#include "cli/analyze.h"
 #include "cli/measures_options.h"
 #include "geometry/geometry_observer.h"
 #include "io/npy.h"
@@ -85,11 +87,11 @@ PassRunner::PassRunner(ModelSession& session, std::vector<std::vector<std::int32
 
 PassRunner::Timing PassRunner::run(std::span<AttentionObserver* const> observed,
                                    std::span<const std::vector<std::int32_t>> own_lanes,
-                                   const Treatment* treatment) {
+                                   ProgressListener* progress) {
   std::vector<Lane> lanes;
   std::vector<std::size_t> lengths;
   for (const auto& document : documents_) {
-    lanes.push_back({document, treatment});
+    lanes.push_back({document});
     lengths.push_back(document.size());
   }
   std::list<TimedObserver> timed;
@@ -107,19 +109,72 @@ PassRunner::Timing PassRunner::run(std::span<AttentionObserver* const> observed,
   for (const auto& ids : own_lanes) lanes.push_back({ids});
   ForwardPass pass(session_.model(), session_.pool(), plan);
   Timing timing;
-  timing.seconds = seconds_of([&] { pass.run(lanes, observers); });
+  timing.seconds = seconds_of([&] { pass.run(lanes, observers, progress); });
   for (const TimedObserver& observer : timed) timing.observing_seconds += observer.seconds();
   return timing;
 }
 
 PassRunner::Timing PassRunner::plain() { return run({}, {}); }
 
-PassRunner::Timing PassRunner::treated(int set_size) {
+PassRunner::Timing PassRunner::plain(const std::function<void()>& between) {
+  class Between : public ProgressListener {
+   public:
+    explicit Between(const std::function<void()>& work) : work_(work) {}
+    void advance(std::uint64_t, std::uint64_t) override { seconds_ += seconds_of(work_); }
+    double seconds() const { return seconds_; }
+
+   private:
+    const std::function<void()>& work_;
+    double seconds_ = 0;
+  };
+  Between listener(between);
+  Timing timing = run({}, {}, &listener);
+  timing.seconds -= listener.seconds();
+  return timing;
+}
+
+PassRunner::InTurns PassRunner::treated(int set_size) {
   const ModelConfig& config = session_.config();
   Treatment treatment(Ranking::attention, RemovalRule::remove, config.num_layers,
                       config.num_query_heads, 0);
   treatment.set_all(set_size);
-  return run({}, {}, &treatment);
+  std::vector<Lane> lanes;
+  std::vector<std::size_t> lengths;
+  for (const Treatment* each :
+       {static_cast<const Treatment*>(nullptr), static_cast<const Treatment*>(&treatment)}) {
+    for (const auto& document : documents_) {
+      lanes.push_back({document, each});
+      lengths.push_back(document.size());
+    }
+  }
+  EngineDemand demand;
+  demand.lanes_wanted = static_cast<int>(lanes.size());
+  EnginePlan plan = session_.plan(lengths, demand);
+  if (plan.lanes_per_batch < demand.lanes_wanted) {
+    throw Error("the treated documents and the others do not fit the memory budget together");
+  }
+  // Groups of lanes go through a layer one after the other: one of each kind.
+  plan.group_rows = static_cast<std::size_t>(tokens());
+
+  class Stopwatch : public ProgressListener {
+   public:
+    void advance(std::uint64_t, std::uint64_t) override {
+      const auto now = std::chrono::steady_clock::now();
+      (plain_ ? timing.plain_seconds : timing.treated_seconds) +=
+          std::chrono::duration<double>(now - last_).count();
+      last_ = now;
+      plain_ = !plain_;
+    }
+    InTurns timing;
+
+   private:
+    std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+    bool plain_ = true;
+  };
+  ForwardPass pass(session_.model(), session_.pool(), plan);
+  Stopwatch watch;
+  pass.run(lanes, {}, &watch);
+  return watch.timing;
 }
 
 PassRunner::Timing PassRunner::geometry(const GeometryOptions& options, QuerySelection queries) {
@@ -132,13 +187,20 @@ PassRunner::Timing PassRunner::geometry(const GeometryOptions& options, QuerySel
 
 namespace {
 
-/// What analyze's defaults send beside so many documents.
+/// What analyze does for some of its documents alone is done here for as large a part of them.
+std::size_t part_of_default(std::size_t whole, std::size_t documents) {
+  const auto by_default = static_cast<std::size_t>(AnalyzeArguments().documents);
+  return std::max<std::size_t>(1, (whole * documents + by_default / 2) / by_default);
+}
+
+/// What analyze's defaults send beside its documents, for so many.
 std::vector<std::vector<std::int32_t>> detector_sequences(const ModelConfig& config,
                                                           std::size_t documents) {
   const MeasuresArguments defaults;
+  const std::size_t count =
+      part_of_default(static_cast<std::size_t>(defaults.detector_sequences), documents);
   std::vector<std::vector<std::int32_t>> sequences;
-  for (std::size_t i = 0; i < documents; ++i) {
-    if (i >= static_cast<std::size_t>(defaults.detector_sequences)) break;
+  for (std::size_t i = 0; i < count; ++i) {
     sequences.push_back(repeated_random_tokens(2027, i,
                                                static_cast<std::size_t>(defaults.detector_tokens),
                                                config.vocab_size, config.bos_token_id));
@@ -151,7 +213,10 @@ std::vector<std::vector<std::int32_t>> detector_sequences(const ModelConfig& con
 PassRunner::Timing PassRunner::theory_records() {
   std::vector<std::uint64_t> identities(documents_.size());
   for (std::size_t i = 0; i < identities.size(); ++i) identities[i] = i;
-  AssumptionObserver observer({}, identities);
+  AssumptionOptions options;
+  options.effective_rank_documents =
+      part_of_default(options.effective_rank_documents, documents_.size());
+  AssumptionObserver observer(options, identities);
   const std::array<AttentionObserver*, 1> observers = {&observer};
   return run(observers, {});
 }
@@ -160,6 +225,8 @@ PassRunner::Timing PassRunner::measures(QuerySelection queries) {
   const ModelConfig& config = session_.config();
   const int documents = static_cast<int>(documents_.size());
   MeasureOptions options;
+  options.effective_rank_documents =
+      part_of_default(options.effective_rank_documents, documents_.size());
   MeasuredShape shape;
   shape.documents = documents_.size();
   shape.layers = static_cast<std::size_t>(config.num_layers);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -10,6 +11,7 @@
 
 #include "geometry/separability.h"
 #include "model/session.h"
+#include "parallel/progress.h"
 
 namespace toplens::bench {
 
@@ -27,9 +29,16 @@ class PassRunner {
     double observing_seconds = 0;  ///< of all workers together, inside the observer
   };
   Timing plain();
-  /// Every lane with every head's attention cut to the top `set_size` by attention, the rest
-  /// deleted.
-  Timing treated(int set_size);
+  /// With what `between` does after every layer, which the time leaves out: a machine that others
+  /// share changes its speed within seconds, so a limit is measured in turns with what it bounds.
+  Timing plain(const std::function<void()>& between);
+  /// The documents twice, plain and with every head's attention cut to the top `set_size` by
+  /// attention, the rest deleted: each layer of the ones after that of the others. Seconds of both.
+  struct InTurns {
+    double plain_seconds = 0;
+    double treated_seconds = 0;
+  };
+  InTurns treated(int set_size);
   /// With the geometry of every head at these queries.
   Timing geometry(const GeometryOptions& options, QuerySelection queries);
 
@@ -47,7 +56,7 @@ class PassRunner {
  private:
   Timing run(std::span<AttentionObserver* const> observers,
              std::span<const std::vector<std::int32_t>> own_lanes,
-             const Treatment* treatment = nullptr);
+             ProgressListener* progress = nullptr);
 
   ModelSession& session_;
   std::vector<std::vector<std::int32_t>> documents_;
