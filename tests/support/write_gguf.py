@@ -2,6 +2,7 @@
 it out, and on request the checkpoint with the weights that the file then stands for.
 
     write_gguf.py CHECKPOINT OUT.gguf --type Q4_K [--dequantized DIR] [--tokenizer FILE [--pre NAME]]
+    write_gguf.py --seeds DIR      (small files for the fuzz target to start from)
 
 Written without the project's code: containers, permutation, packing and the float64 dequantisation
 that the tests compare with are all here. Rounding is to nearest; llama.cpp's search for better scales
@@ -482,15 +483,47 @@ def container(rows, tensors, alignment=32):
     return b"".join(body)
 
 
+def write_seeds(directory):
+    """Heads of tiny models with tokenizers of a few tokens; the weights are zeros."""
+    directory.mkdir(parents=True, exist_ok=True)
+    pieces = [("tokenizer.ggml.model", TEXT, "llama"),
+              ("tokenizer.ggml.tokens", (ARRAY, TEXT), ["<unk>", "<s>", "</s>", "\u2581", "a", "\u2581a", "  "]),
+              ("tokenizer.ggml.scores", (ARRAY, F32), [0, 0, 0, -2, -3, -1, 0]),
+              ("tokenizer.ggml.token_type", (ARRAY, I32), [2, 3, 3, 1, 1, 1, 4]),
+              ("tokenizer.ggml.add_space_prefix", BOOL, False)]
+    pairs = [("tokenizer.ggml.model", TEXT, "gpt2"), ("tokenizer.ggml.pre", TEXT, "qwen2"),
+             ("tokenizer.ggml.tokens", (ARRAY, TEXT), ["a", "b", "ab", "\u0120", "\u0120a", "<|end|>"]),
+             ("tokenizer.ggml.token_type", (ARRAY, I32), [1, 1, 1, 1, 1, 3]),
+             ("tokenizer.ggml.merges", (ARRAY, TEXT), ["a b", "\u0120 a"])]
+    config = {"num_hidden_layers": 1, "max_position_embeddings": 8, "hidden_size": 32,
+              "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1,
+              "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "vocab_size": 7, "bos_token_id": 1,
+              "sliding_window": 4, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
+    for architecture, tokenizer in (("llama", pieces), ("qwen2", pairs), ("gemma2", pieces)):
+        rows = metadata_of(config, architecture, 16) + tokenizer
+        tensors = [("token_embd.weight", (7, 32), "Q8_0", bytes(7 * 34))]
+        if architecture == "llama":
+            tensors.append(("rope_freqs.weight", (8,), "F32", np.ones(8, "<f4").tobytes()))
+        (directory / architecture).write_bytes(container(rows, tensors))
+    (directory / "empty").write_bytes(container([], []))
+    (directory / "aligned").write_bytes(
+        container([("general.alignment", U32, 8), ("big", U64, 2 ** 63), ("f", F64, 0.5)], [], 8))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=pathlib.Path)
-    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("checkpoint", type=pathlib.Path, nargs="?")
+    parser.add_argument("out", type=pathlib.Path, nargs="?")
+    parser.add_argument("--seeds", type=pathlib.Path)
     parser.add_argument("--type", default="F32", choices=[*GGML_TYPES, "Q4_K_M"])
     parser.add_argument("--dequantized", type=pathlib.Path)
     parser.add_argument("--tokenizer", type=pathlib.Path)
     parser.add_argument("--pre", default="gpt-2")
     arguments = parser.parse_args()
+    if arguments.seeds is not None:
+        return write_seeds(arguments.seeds)
+    if arguments.out is None:
+        parser.error("give CHECKPOINT and OUT.gguf")
 
     config = json.loads((arguments.checkpoint / "config.json").read_text())
     architecture = {"mistral": "llama"}.get(config["model_type"], config["model_type"])
