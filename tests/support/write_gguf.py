@@ -487,12 +487,14 @@ def write_seeds(directory):
     """Heads of tiny models with tokenizers of a few tokens; the weights are zeros."""
     directory.mkdir(parents=True, exist_ok=True)
     pieces = [("tokenizer.ggml.model", TEXT, "llama"),
-              ("tokenizer.ggml.tokens", (ARRAY, TEXT), ["<unk>", "<s>", "</s>", "\u2581", "a", "\u2581a", "  "]),
+              ("tokenizer.ggml.tokens", (ARRAY, TEXT),
+               ["<unk>", "<s>", "</s>", "\u2581", "a", "\u2581a", "  "]),
               ("tokenizer.ggml.scores", (ARRAY, F32), [0, 0, 0, -2, -3, -1, 0]),
               ("tokenizer.ggml.token_type", (ARRAY, I32), [2, 3, 3, 1, 1, 1, 4]),
               ("tokenizer.ggml.add_space_prefix", BOOL, False)]
     pairs = [("tokenizer.ggml.model", TEXT, "gpt2"), ("tokenizer.ggml.pre", TEXT, "qwen2"),
-             ("tokenizer.ggml.tokens", (ARRAY, TEXT), ["a", "b", "ab", "\u0120", "\u0120a", "<|end|>"]),
+             ("tokenizer.ggml.tokens", (ARRAY, TEXT),
+              ["a", "b", "ab", "\u0120", "\u0120a", "<|end|>"]),
              ("tokenizer.ggml.token_type", (ARRAY, I32), [1, 1, 1, 1, 1, 3]),
              ("tokenizer.ggml.merges", (ARRAY, TEXT), ["a b", "\u0120 a"])]
     config = {"num_hidden_layers": 1, "max_position_embeddings": 8, "hidden_size": 32,
