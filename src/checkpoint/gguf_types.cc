@@ -15,19 +15,20 @@ struct TensorType {
   std::optional<DataType> type;
 };
 
-constexpr std::array<TensorType, 35> kTensorTypes = {
-    {{0, "F32", DataType::f32},    {1, "F16", DataType::f16},     {2, "Q4_0", DataType::q4_0},
-     {3, "Q4_1", DataType::q4_1},  {6, "Q5_0", DataType::q5_0},   {7, "Q5_1", DataType::q5_1},
-     {8, "Q8_0", DataType::q8_0},  {9, "Q8_1", std::nullopt},     {10, "Q2_K", std::nullopt},
-     {11, "Q3_K", std::nullopt},   {12, "Q4_K", DataType::q4_k},  {13, "Q5_K", DataType::q5_k},
-     {14, "Q6_K", DataType::q6_k}, {15, "Q8_K", std::nullopt},    {16, "IQ2_XXS", std::nullopt},
-     {17, "IQ2_XS", std::nullopt}, {18, "IQ3_XXS", std::nullopt}, {19, "IQ1_S", std::nullopt},
-     {20, "IQ4_NL", std::nullopt}, {21, "IQ3_S", std::nullopt},   {22, "IQ2_S", std::nullopt},
-     {23, "IQ4_XS", std::nullopt}, {24, "I8", std::nullopt},      {25, "I16", std::nullopt},
-     {26, "I32", std::nullopt},    {27, "I64", std::nullopt},     {28, "F64", std::nullopt},
-     {29, "IQ1_M", std::nullopt},  {30, "BF16", DataType::bf16},  {34, "TQ1_0", std::nullopt},
-     {35, "TQ2_0", std::nullopt},  {39, "MXFP4", std::nullopt},   {4, "Q4_2", std::nullopt},
-     {5, "Q4_3", std::nullopt},    {31, "Q4_0_4_4", std::nullopt}}};
+/// ggml's numbers; those that are left out were given up before GGUF 3.
+constexpr std::array<TensorType, 32> kTensorTypes = {{
+    {0, "F32", DataType::f32},    {1, "F16", DataType::f16},     {2, "Q4_0", DataType::q4_0},
+    {3, "Q4_1", DataType::q4_1},  {6, "Q5_0", DataType::q5_0},   {7, "Q5_1", DataType::q5_1},
+    {8, "Q8_0", DataType::q8_0},  {9, "Q8_1", std::nullopt},     {10, "Q2_K", std::nullopt},
+    {11, "Q3_K", std::nullopt},   {12, "Q4_K", DataType::q4_k},  {13, "Q5_K", DataType::q5_k},
+    {14, "Q6_K", DataType::q6_k}, {15, "Q8_K", std::nullopt},    {16, "IQ2_XXS", std::nullopt},
+    {17, "IQ2_XS", std::nullopt}, {18, "IQ3_XXS", std::nullopt}, {19, "IQ1_S", std::nullopt},
+    {20, "IQ4_NL", std::nullopt}, {21, "IQ3_S", std::nullopt},   {22, "IQ2_S", std::nullopt},
+    {23, "IQ4_XS", std::nullopt}, {24, "I8", std::nullopt},      {25, "I16", std::nullopt},
+    {26, "I32", std::nullopt},    {27, "I64", std::nullopt},     {28, "F64", std::nullopt},
+    {29, "IQ1_M", std::nullopt},  {30, "BF16", DataType::bf16},  {34, "TQ1_0", std::nullopt},
+    {35, "TQ2_0", std::nullopt},  {39, "MXFP4", std::nullopt},
+}};
 
 const TensorType* find_type(std::uint32_t number) {
   for (const TensorType& row : kTensorTypes) {
