@@ -15,7 +15,7 @@ struct TensorType {
   std::optional<DataType> type;
 };
 
-/// ggml's numbers; those that are left out were given up before GGUF 3.
+/// ggml's numbers; those that ggml has given up are left out.
 constexpr std::array<TensorType, 32> kTensorTypes = {{
     {0, "F32", DataType::f32},    {1, "F16", DataType::f16},     {2, "Q4_0", DataType::q4_0},
     {3, "Q4_1", DataType::q4_1},  {6, "Q5_0", DataType::q5_0},   {7, "Q5_1", DataType::q5_1},
