@@ -20,11 +20,10 @@ struct EngineOptions {
   std::string compute = "auto";        ///< "auto", "f32" or "bf16"
 };
 
-/// A Hugging Face checkpoint directory, ready to run. Everything here throws Error.
+/// A Hugging Face checkpoint directory or a GGUF file, ready to run. Everything here throws Error.
 class Model {
  public:
-  static Model open(const std::filesystem::path& checkpoint_directory,
-                    const EngineOptions& options = {});
+  static Model open(const std::filesystem::path& checkpoint, const EngineOptions& options = {});
   ~Model();
   Model(Model&&) noexcept;
   Model& operator=(Model&&) noexcept;

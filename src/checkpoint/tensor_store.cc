@@ -8,6 +8,8 @@
 #include <optional>
 #include <set>
 
+#include "checkpoint/gguf_header.h"
+#include "checkpoint/gguf_types.h"
 #include "checkpoint/safetensors_index.h"
 #include "io/atomic_file.h"
 #include "io/json_text.h"
@@ -39,7 +41,29 @@ std::optional<DataType> data_type_named(std::string_view dtype) {
 
 }  // namespace
 
-TensorStore::TensorStore(const fs::path& directory) : directory_(directory) {
+TensorStore::TensorStore(const fs::path& path) : path_(path), is_gguf_(is_gguf_path(path)) {
+  if (is_gguf_) {
+    open_gguf(path);
+  } else {
+    open_directory(path);
+  }
+}
+
+void TensorStore::open_gguf(const fs::path& file) {
+  files_.emplace_back(file);
+  GgufHeader header = parse_gguf_header(files_.back().bytes(), file.string());
+  // Gemma-2 alone has norms after attention and MLP, and then other names.
+  gguf_post_norms_ = header.find("blk.0.post_attention_norm.weight") != nullptr;
+  for (GgufTensor& tensor : header.tensors) {
+    std::string name = tensor.name;
+    SafetensorsEntry entry{std::move(tensor.name), std::move(tensor.type_name),
+                           std::move(tensor.shape), tensor.begin, tensor.end};
+    locations_.emplace(std::move(name),
+                       Location{0, std::move(entry), tensor.type, header.data_offset});
+  }
+}
+
+void TensorStore::open_directory(const fs::path& directory) {
   std::error_code ignored;
   if (!fs::is_directory(directory, ignored)) {
     throw Error(fmt::format("{}: {}, expected a checkpoint directory", directory.string(),
@@ -92,38 +116,47 @@ void TensorStore::add_file(const fs::path& path,
       }
     }
     std::string name = entry.name;
-    locations_.emplace(std::move(name), Location{file, std::move(entry), header.data_offset});
+    const std::optional<DataType> type = data_type_named(entry.dtype);
+    locations_.emplace(std::move(name), Location{file, std::move(entry), type, header.data_offset});
   }
 }
 
-bool TensorStore::contains(std::string_view name) const {
-  return locations_.find(name) != locations_.end();
+std::string TensorStore::stored_name(std::string_view name) const {
+  return is_gguf_ ? gguf_tensor_name(name, gguf_post_norms_) : std::string(name);
 }
 
+const TensorStore::Location* TensorStore::find(std::string_view name) const {
+  const auto found = locations_.find(stored_name(name));
+  return found == locations_.end() ? nullptr : &found->second;
+}
+
+bool TensorStore::contains(std::string_view name) const { return find(name) != nullptr; }
+
 TensorView TensorStore::get(std::string_view name, const std::vector<std::uint64_t>& shape) const {
-  const auto found = locations_.find(name);
-  if (found == locations_.end()) {
+  const Location* location = find(name);
+  if (location == nullptr) {
     std::string searched = files_.front().path().filename().string();
     if (files_.size() == 2) searched += " and ";
     if (files_.size() > 2) searched += " to ";
     if (files_.size() > 1) searched += files_.back().path().filename().string();
     throw Error(fmt::format("{}: tensor {} is missing, expected with shape [{}] (searched {})",
-                            directory_.string(), in_quotes(name), fmt::join(shape, ", "),
+                            path_.string(), in_quotes(stored_name(name)), fmt::join(shape, ", "),
                             searched));
   }
-  const Location& location = found->second;
-  const MappedFile& file = files_[location.file];
-  const SafetensorsEntry& entry = location.entry;
+  const MappedFile& file = files_[location->file];
+  const SafetensorsEntry& entry = location->entry;
   if (entry.shape != shape) {
     throw Error(fmt::format("{}: tensor {} has shape [{}], expected [{}]", file.path().string(),
-                            in_quotes(name), fmt::join(entry.shape, ", "), fmt::join(shape, ", ")));
+                            in_quotes(entry.name), fmt::join(entry.shape, ", "),
+                            fmt::join(shape, ", ")));
   }
-  const std::optional<DataType> type = data_type_named(entry.dtype);
-  if (!type) {
-    throw Error(fmt::format("{}: tensor {} has dtype {}, expected F32, F16 or BF16",
-                            file.path().string(), in_quotes(name), in_quotes(entry.dtype)));
+  if (!location->type) {
+    throw Error(fmt::format("{}: tensor {} has {} {}, expected {}", file.path().string(),
+                            in_quotes(entry.name), is_gguf_ ? "type" : "dtype",
+                            in_quotes(entry.dtype),
+                            is_gguf_ ? "one of " + gguf_data_types() : "F32, F16 or BF16"));
   }
-  return {entry.name, *type, entry.shape, bytes_of(location)};
+  return {entry.name, *location->type, entry.shape, bytes_of(*location)};
 }
 
 std::span<const std::byte> TensorStore::bytes_of(const Location& location) const {
@@ -139,6 +172,7 @@ std::vector<std::string> TensorStore::names() const {
 }
 
 const fs::path& TensorStore::file_of(std::string_view name) const {
+  if (is_gguf_) return files_.front().path();
   const auto found = locations_.find(name);
   assert(found != locations_.end());
   return files_[found->second.file].path();
@@ -158,16 +192,20 @@ std::uint64_t TensorStore::total_bytes() const {
   return total;
 }
 
+std::map<std::string, std::size_t> TensorStore::tensors_by_type() const {
+  std::map<std::string, std::size_t> counts;
+  for (const auto& [name, location] : locations_) ++counts[location.entry.dtype];
+  return counts;
+}
+
 void TensorStore::prefetch(std::string_view name) const {
-  const auto found = locations_.find(name);
-  if (found == locations_.end()) return;
-  files_[found->second.file].prefetch(bytes_of(found->second));
+  const Location* location = find(name);
+  if (location != nullptr) files_[location->file].prefetch(bytes_of(*location));
 }
 
 void TensorStore::release(std::string_view name) const {
-  const auto found = locations_.find(name);
-  if (found == locations_.end()) return;
-  files_[found->second.file].release(bytes_of(found->second));
+  const Location* location = find(name);
+  if (location != nullptr) files_[location->file].release(bytes_of(*location));
 }
 
 void TensorStore::check_intact() const {

@@ -54,6 +54,8 @@ Json describe_model(const CheckpointModel& model) {
   }
   json["layer_window"] = c.layer_window;
   json["weight_dtype"] = name(model.weight_type());
+  json["weight_format"] = model.tensors().format();
+  json["weight_tensors_by_dtype"] = model.tensors().tensors_by_type();
   json["weight_bytes"] = model.tensors().total_bytes();
   Json files = Json::array();
   for (const auto& file : model.tensors().files()) files.push_back(file.filename().string());
@@ -126,9 +128,9 @@ void add_inspect_command(CLI::App& app, Action& action) {
   CLI::App& command = *app.add_subcommand(
       "inspect",
       "Show what toplens understands of a checkpoint: sizes, windows, rope, tokenizer, BOS");
-  command.add_option("MODEL", arguments->model, "Checkpoint directory")
+  command.add_option("MODEL", arguments->model, "Checkpoint directory or .gguf file")
       ->required()
-      ->type_name("DIR");
+      ->type_name("DIR|GGUF");
   command
       .add_option("--text", arguments->text,
                   "Also show the token ids of this UTF-8 file (no BOS added)")

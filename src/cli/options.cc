@@ -23,15 +23,16 @@ std::optional<int> parse_integer(std::string_view text) {
 
 void EngineArguments::add_to(CLI::App& command) {
   command
-      .add_option(
-          "MODEL", model,
-          "Checkpoint directory as Hugging Face ships it: config.json, safetensors, tokenizer")
+      .add_option("MODEL", model,
+                  "Checkpoint directory as Hugging Face ships it (config.json, safetensors, "
+                  "tokenizer), or a "
+                  ".gguf file")
       ->required()
-      ->type_name("DIR");
+      ->type_name("DIR|GGUF");
   command
       .add_option("--compute", compute,
                   "Arithmetic of the matrix products: bf16, f32 (for parity), or auto: bf16 for "
-                  "BF16 and F16 checkpoints where the machine is fast at it")
+                  "BF16, F16 and quantised checkpoints where the machine is fast at it")
       ->type_name("MODE")
       ->capture_default_str();
   command.add_option("--threads", threads, "Threads; 0: all that this process may use")

@@ -104,7 +104,7 @@ void add_questions_command(CLI::App& app, Action& action) {
       ->type_name("N");
   command
       .add_option("--tokenizer", arguments->tokenizer,
-                  "Checkpoint directory whose tokenizer counts the tokens")
+                  "Checkpoint directory or .gguf file whose tokenizer counts the tokens")
       ->type_name("DIR");
   command.add_option("--count", arguments->count, "The first so many questions; 0: all")
       ->check(CLI::Range(0, 1 << 30))

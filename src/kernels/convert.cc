@@ -5,6 +5,8 @@
 #include <cassert>
 #include <cstring>
 
+#include "kernels/dequantize.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/convert.cc"
 #include <hwy/foreach_target.h>
@@ -132,6 +134,16 @@ void convert_to_f32(const std::byte* from, DataType type, std::span<float> to) {
     case DataType::bf16:
       HWY_DYNAMIC_DISPATCH(FromBf16)(from, to.data(), to.size());
       return;
+    case DataType::q4_0:
+    case DataType::q4_1:
+    case DataType::q5_0:
+    case DataType::q5_1:
+    case DataType::q8_0:
+    case DataType::q4_k:
+    case DataType::q5_k:
+    case DataType::q6_k:
+      dequantize(from, type, to);
+      return;
   }
 }
 
@@ -140,11 +152,11 @@ void convert_to_bf16(const std::byte* from, DataType type, std::span<Bf16> to) {
     std::memcpy(to.data(), from, to.size_bytes());
     return;
   }
-  std::array<float, 1024> block;
+  std::array<float, 1024> block;  // whole blocks of any quantised type
   for (std::size_t first = 0; first < to.size(); first += block.size()) {
     const std::size_t count = std::min(block.size(), to.size() - first);
     const std::span<float> wide(block.data(), count);
-    convert_to_f32(from + first * bytes_per_element(type), type, wide);
+    convert_to_f32(from + stored_bytes(type, first), type, wide);
     convert_to_bf16(wide, to.subspan(first, count));
   }
 }

@@ -100,11 +100,21 @@ struct BlockMultiplier::State {
         .first->second;
   }
 
+  /// Converts `count` rows from `first` on; neighbours in one go where they are stored as such.
+  template <typename Convert>
+  static void convert_rows(const WeightMatrix& matrix, std::size_t first, std::size_t count,
+                           const Convert& convert) {
+    const std::size_t step = matrix.interleaved_head == 0 ? count : 1;
+    for (std::size_t i = 0; i < count; i += step) {
+      convert(matrix.row(first + i), i * matrix.columns, step * matrix.columns);
+    }
+  }
+
   /// The slice's rows in the compute type: where they lie if they are of that type, else converted.
   void* converted(const WeightMatrix& matrix, std::size_t first, std::size_t count, int slot) {
     const std::byte* row = matrix.row(first);
     const DataType wanted = type == ComputeType::f32 ? DataType::f32 : DataType::bf16;
-    if (matrix.type == wanted) return const_cast<std::byte*>(row);
+    if (matrix.type == wanted && matrix.interleaved_head == 0) return const_cast<std::byte*>(row);
     Slice& slice = slices[static_cast<std::size_t>(slot)];
     const std::size_t elements = count * matrix.columns;
     const bool is_f32 = wanted == DataType::f32;
@@ -113,10 +123,14 @@ struct BlockMultiplier::State {
       slice.elements = elements;
       if (is_f32) {
         if (slice.f32.size() < elements) slice.f32.resize(elements);
-        convert_to_f32(row, matrix.type, std::span(slice.f32).first(elements));
+        convert_rows(matrix, first, count, [&](const std::byte* from, auto at, auto size) {
+          convert_to_f32(from, matrix.type, std::span(slice.f32).subspan(at, size));
+        });
       } else {
         if (slice.bf16.size() < elements) slice.bf16.resize(elements);
-        convert_to_bf16(row, matrix.type, std::span(slice.bf16).first(elements));
+        convert_rows(matrix, first, count, [&](const std::byte* from, auto at, auto size) {
+          convert_to_bf16(from, matrix.type, std::span(slice.bf16).subspan(at, size));
+        });
       }
     }
     return is_f32 ? static_cast<void*>(slice.f32.data()) : static_cast<void*>(slice.bf16.data());

@@ -18,14 +18,25 @@ enum class ComputeType { f32, bf16 };
 /// Whether oneDNN multiplies bfloat16 on this machine at more than reference speed.
 bool has_fast_bf16();
 
-/// A stored weight matrix, row-major [outputs, inputs], at any alignment, of any DataType.
+/// A stored weight matrix, row-major [outputs, inputs], at any alignment, of any DataType (rows are
+/// whole blocks of it).
 struct WeightMatrix {
   const std::byte* data = nullptr;
   DataType type = DataType::f32;
   std::size_t rows = 0;     ///< outputs
   std::size_t columns = 0;  ///< inputs
+  /// Not 0: rows belong to heads of this many, and within each the first half's rows and the second
+  /// half's are stored alternately: 0, h/2, 1, h/2 + 1, ... (GGUF's llama, docs/gguf.md).
+  std::size_t interleaved_head = 0;
 
-  const std::byte* row(std::size_t i) const { return data + i * columns * bytes_per_element(type); }
+  /// Where row `i` begins; rows follow each other unless they are interleaved.
+  const std::byte* row(std::size_t i) const {
+    if (interleaved_head != 0) {
+      const std::size_t in_head = i % interleaved_head, half = interleaved_head / 2;
+      i += in_head % half * 2 + in_head / half - in_head;
+    }
+    return data + i * stored_bytes(type, columns);
+  }
 };
 
 /// Rows of matrix-product input in the compute type, padded with zero rows to whole blocks: every

@@ -15,12 +15,21 @@ std::uint64_t dimension(int value) { return static_cast<std::uint64_t>(value); }
 
 }  // namespace
 
-CheckpointModel::CheckpointModel(const std::filesystem::path& directory)
-    : directory_(directory), config_(read_model_config(directory)), tensors_(directory) {
+CheckpointModel::CheckpointModel(const std::filesystem::path& path)
+    : path_(path), config_(read_model_config(path)), tensors_(path) {
   check_tensors(tensors_, config_);
 }
 
 DataType CheckpointModel::weight_type() const { return layer(0).query.type; }
+
+bool CheckpointModel::needs_conversion(DataType type) const {
+  if (config_.interleaved_qk) return true;
+  for (const ExpectedTensor& expected : expected_tensors(config_)) {
+    if (expected.shape.size() < 2 || !tensors_.contains(expected.name)) continue;
+    if (tensors_.get(expected.name, expected.shape).type != type) return true;
+  }
+  return false;
+}
 
 WeightMatrix CheckpointModel::matrix(const std::string& name, int rows, int columns) const {
   const TensorView tensor = tensors_.get(name, {dimension(rows), dimension(columns)});
@@ -47,6 +56,9 @@ LayerWeights CheckpointModel::layer(int index) const {
   w.query = matrix(name("self_attn.q_proj.weight"), query_width, c.hidden_size);
   w.key = matrix(name("self_attn.k_proj.weight"), kv_width, c.hidden_size);
   w.value = matrix(name("self_attn.v_proj.weight"), kv_width, c.hidden_size);
+  if (c.interleaved_qk) {
+    w.query.interleaved_head = w.key.interleaved_head = static_cast<std::size_t>(c.head_dim);
+  }
   w.output = matrix(name("self_attn.o_proj.weight"), c.hidden_size, query_width);
   w.gate = matrix(name("mlp.gate_proj.weight"), c.intermediate_size, c.hidden_size);
   w.up = matrix(name("mlp.up_proj.weight"), c.intermediate_size, c.hidden_size);
@@ -111,12 +123,12 @@ std::string CheckpointModel::find_non_finite_weight(int layer) const {
     const bool is_embedding = expected.name == "model.embed_tokens.weight";
     const TensorView tensor = tensors_.get(
         is_embedding ? embedding_tensor_name(tensors_, config_) : expected.name, expected.shape);
-    const std::size_t size = bytes_per_element(tensor.type);
-    const std::size_t count = tensor.bytes.size() / size;
-    std::vector<float> block(std::min<std::size_t>(count, 65536));
+    std::size_t count = 1;
+    for (const std::uint64_t dimension : tensor.shape) count *= dimension;
+    std::vector<float> block(std::min<std::size_t>(count, 65536));  // whole blocks of any type
     for (std::size_t first = 0; first < count; first += block.size()) {
       const std::span<float> part = std::span(block).first(std::min(block.size(), count - first));
-      convert_to_f32(tensor.bytes.data() + first * size, tensor.type, part);
+      convert_to_f32(tensor.bytes.data() + stored_bytes(tensor.type, first), tensor.type, part);
       if (all_finite(part)) continue;
       for (std::size_t i = 0; i < part.size(); ++i) {
         if (!std::isfinite(part[i])) {

@@ -21,18 +21,21 @@ struct LayerWeights {
   std::vector<float> post_attention_norm, post_mlp_norm;
 };
 
-/// A checkpoint directory opened for computing: configuration and mapped weights.
+/// A checkpoint directory or GGUF file opened for computing: configuration and mapped weights.
 class CheckpointModel {
  public:
-  /// Reads config.json, maps the weights and checks that all tensors are there, with the right
-  /// shapes, and none is left over.
-  explicit CheckpointModel(const std::filesystem::path& directory);
+  /// Reads the configuration, maps the weights and checks that all tensors are there, with the
+  /// right shapes, and none is left over.
+  explicit CheckpointModel(const std::filesystem::path& path);
 
-  const std::filesystem::path& directory() const { return directory_; }
+  /// The directory or the GGUF file.
+  const std::filesystem::path& directory() const { return path_; }
   const ModelConfig& config() const { return config_; }
   const TensorStore& tensors() const { return tensors_; }
   /// The dtype of the large matrices (of the first layer's query projection).
   DataType weight_type() const;
+  /// Whether a matrix is not stored as rows of `type` in their order, so that slices are converted.
+  bool needs_conversion(DataType type) const;
 
   LayerWeights layer(int index) const;
   WeightMatrix embedding() const;
@@ -55,7 +58,7 @@ class CheckpointModel {
   WeightMatrix matrix(const std::string& name, int rows, int columns) const;
   std::vector<float> vector(const std::string& name, int size, double offset) const;
 
-  std::filesystem::path directory_;
+  std::filesystem::path path_;
   ModelConfig config_;
   TensorStore tensors_;
 };

@@ -11,8 +11,8 @@
 
 namespace toplens {
 
-/// --compute: automatic is bf16 for BF16 and F16 checkpoints where the machine multiplies it fast,
-/// else f32.
+/// --compute: automatic is bf16 for BF16, F16 and quantised checkpoints where the machine
+/// multiplies it fast, else f32.
 enum class ComputeMode { automatic, f32, bf16 };
 /// "auto", "f32", "bf16". Throws Error listing these.
 ComputeMode parse_compute_mode(std::string_view text);
@@ -29,7 +29,7 @@ struct EngineDemand {
   std::uint64_t observer_bytes_per_worker = 0;  ///< what observers keep for a worker
   int lanes_wanted = 1;                         ///< lanes that should advance together
   int threads = 1;
-  bool converts_weights = false;  ///< stored type differs from the compute type
+  bool converts_weights = false;  ///< a matrix's stored type differs from the compute type
 };
 
 /// How the work is cut. block_rows decides the bits of the results and follows from the run alone;

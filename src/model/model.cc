@@ -20,8 +20,8 @@ Model::~Model() = default;
 Model::Model(Model&&) noexcept = default;
 Model& Model::operator=(Model&&) noexcept = default;
 
-Model Model::open(const std::filesystem::path& checkpoint_directory, const EngineOptions& options) {
-  return Model(std::make_unique<State>(checkpoint_directory, options));
+Model Model::open(const std::filesystem::path& checkpoint, const EngineOptions& options) {
+  return Model(std::make_unique<State>(checkpoint, options));
 }
 
 int Model::num_layers() const { return state_->session.config().num_layers; }

@@ -6,11 +6,14 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/gguf_header.h"
 #include "io/atomic_file.h"
 #include "io/json_text.h"
+#include "io/mapped_file.h"
 #include "model/architecture_table.h"
 #include "model/config_keys.h"
 #include "model/config_reader.h"
+#include "model/gguf_config.h"
 #include "model/rope_config.h"
 
 namespace toplens {
@@ -233,8 +236,15 @@ ModelConfig parse_model_config(std::string_view json_text, const std::string& wh
   return model;
 }
 
-ModelConfig read_model_config(const std::filesystem::path& checkpoint_directory) {
-  const std::filesystem::path path = checkpoint_directory / "config.json";
+ModelConfig read_model_config(const std::filesystem::path& checkpoint) {
+  if (is_gguf_path(checkpoint)) {
+    const MappedFile file(checkpoint);
+    const ModelConfig config =
+        gguf_model_config(parse_gguf_header(file.bytes(), checkpoint.string()), file.bytes());
+    file.check_intact();
+    return config;
+  }
+  const std::filesystem::path path = checkpoint / "config.json";
   return parse_model_config(read_text_file(path), path.string());
 }
 

@@ -11,15 +11,20 @@ namespace toplens {
 
 enum class Activation { silu, gelu_tanh };
 
+/// The type of a rotary embedding whose frequencies are divided one by one, as GGUF stores
+/// llama3's.
+inline constexpr std::string_view kRopeOfDivisors = "divisors";
+
 /// Rotary position embedding, rotate-half form.
 struct RopeConfig {
   double theta = 10000.0;
-  /// "default", "linear" (factor) or "llama3" (all four).
+  /// "default", "linear" (factor), "llama3" (all four) or kRopeOfDivisors.
   std::string type = "default";
   double factor = 1.0;
   double low_freq_factor = 1.0;
   double high_freq_factor = 4.0;
   double original_max_position_embeddings = 8192.0;
+  std::vector<float> divisors = {};  ///< of kRopeOfDivisors: one for each of head_dim / 2 pairs
 };
 
 /// Everything about a model that the forward pass depends on. A plain struct: an architecture's row
@@ -42,7 +47,8 @@ struct ModelConfig {
   Activation activation = Activation::silu;
   RopeConfig rope;
   bool qkv_bias = false;
-  bool post_norms = false;  ///< Gemma-2: norms after attention and MLP too
+  bool interleaved_qk = false;  ///< GGUF's llama: see WeightMatrix::interleaved_head
+  bool post_norms = false;      ///< Gemma-2: norms after attention and MLP too
   bool tied_embeddings = false;
   double attention_softcap = 0.0;  ///< 0: none
   double final_softcap = 0.0;
@@ -59,6 +65,7 @@ struct ModelConfig {
 /// supported), keys that change the mathematics and are not understood, missing keys, values out of
 /// range.
 ModelConfig parse_model_config(std::string_view json_text, const std::string& where);
-ModelConfig read_model_config(const std::filesystem::path& checkpoint_directory);
+/// Of a checkpoint directory, or of a GGUF file (gguf_config.h).
+ModelConfig read_model_config(const std::filesystem::path& checkpoint);
 
 }  // namespace toplens

@@ -63,8 +63,9 @@ const char* torch_name(DataType type) {
       return "float16";
     case DataType::bf16:
       return "bfloat16";
+    default:
+      return "";  // generated checkpoints are not quantised
   }
-  return "";
 }
 
 }  // namespace

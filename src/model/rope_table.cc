@@ -11,6 +11,7 @@ std::vector<double> rope_inverse_frequencies(const RopeConfig& rope, int head_di
   for (int i = 0; i < half; ++i) {
     double frequency = std::pow(rope.theta, -2.0 * i / head_dim);
     if (rope.type == "linear") frequency /= rope.factor;
+    if (rope.type == kRopeOfDivisors) frequency /= rope.divisors[static_cast<std::size_t>(i)];
     if (rope.type == "llama3") {
       // Llama 3.1: long wavelengths are stretched by `factor`, short ones kept, a linear ramp
       // between.

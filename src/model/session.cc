@@ -20,7 +20,7 @@ EnginePlan ModelSession::plan(std::span<const std::size_t> lane_lengths,
   }
   demand.threads = pool_.size();
   const DataType wanted = compute_ == ComputeType::f32 ? DataType::f32 : DataType::bf16;
-  demand.converts_weights = model_.weight_type() != wanted;
+  demand.converts_weights = model_.needs_conversion(wanted);
   return make_engine_plan(config(), compute_, demand, memory_bytes_);
 }
 

@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "checkpoint/gguf_types.h"
 #include "io/json_text.h"
 
 namespace toplens {
@@ -78,8 +79,9 @@ void check_tensors(const TensorStore& store, const ModelConfig& config) {
     const std::string name =
         tensor.name == kEmbedding ? embedding_tensor_name(store, config) : tensor.name;
     (void)store.get(name, tensor.shape);
-    known.insert(name);
+    known.insert(store.stored_name(name));
   }
+  if (config.rope.type == kRopeOfDivisors) known.emplace(kGgufRopeFactors);
   for (const std::string& name : store.names()) {
     const bool second_copy = config.tied_embeddings && (name == kOutput || name == kEmbedding);
     if (known.count(name) > 0 || second_copy || ends_with(name, kRotaryBuffer)) continue;

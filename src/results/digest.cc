@@ -13,6 +13,9 @@
 
 #include <toplens/error.h>
 
+#include "checkpoint/gguf_header.h"
+#include "io/mapped_file.h"
+
 namespace toplens {
 namespace {
 
@@ -62,8 +65,16 @@ class InputFile {
   std::uint64_t size_ = 0;
 };
 
-// Bytes of a safetensors file before its tensors.
+// Bytes of a weight file before its tensors.
 std::uint64_t header_bytes(InputFile& file) {
+  std::array<char, 4> magic{};
+  if (file.size() >= magic.size()) file.read(0, std::as_writable_bytes(std::span(magic)));
+  if (std::string_view(magic.data(), magic.size()) == "GGUF") {
+    const MappedFile mapped(file.path());
+    const std::uint64_t end = parse_gguf_header(mapped.bytes(), file.path().string()).data_offset;
+    mapped.check_intact();
+    return std::min(end, file.size());
+  }
   std::uint64_t length = 0;
   if (file.size() < sizeof(length)) file.fail("too short for a safetensors file");
   file.read(0, std::as_writable_bytes(std::span(&length, 1)));
@@ -136,15 +147,20 @@ std::string sha256_file(const fs::path& path) {
   return digest.finish();
 }
 
-CheckpointDigests digest_checkpoint(const fs::path& directory,
+CheckpointDigests digest_checkpoint(const fs::path& checkpoint,
                                     std::span<const fs::path> weight_files,
                                     const fs::path& tokenizer_file) {
   CheckpointDigests digests;
-  digests.config = sha256_file(directory / "config.json");
-  const fs::path index = directory / "model.safetensors.index.json";
-  digests.index =
-      fs::exists(index) ? sha256_file(index) : header_digest(directory / "model.safetensors");
-  if (!tokenizer_file.empty()) digests.tokenizer = sha256_file(tokenizer_file);
+  if (is_gguf_path(checkpoint)) {
+    digests.config = digests.index = header_digest(checkpoint);
+    if (!tokenizer_file.empty()) digests.tokenizer = digests.config;
+  } else {
+    digests.config = sha256_file(checkpoint / "config.json");
+    const fs::path index = checkpoint / "model.safetensors.index.json";
+    digests.index =
+        fs::exists(index) ? sha256_file(index) : header_digest(checkpoint / "model.safetensors");
+    if (!tokenizer_file.empty()) digests.tokenizer = sha256_file(tokenizer_file);
+  }
   Sha256 weights;
   for (const fs::path& file : weight_files) sample_weights(weights, file);
   digests.weights_sample = weights.finish();

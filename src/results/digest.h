@@ -32,7 +32,8 @@ std::string sha256(std::string_view text);
 /// Throws Error naming the file that cannot be read.
 std::string sha256_file(const std::filesystem::path& path);
 
-/// What identifies a checkpoint without reading all of it.
+/// What identifies a checkpoint without reading all of it. A GGUF file has configuration, index and
+/// tokenizer in one place: all three digests are of its header, everything before the tensors.
 struct CheckpointDigests {
   std::string config;     ///< of config.json
   std::string index;      ///< of model.safetensors.index.json, else of model.safetensors' header
@@ -44,7 +45,7 @@ struct CheckpointDigests {
 
 /// `weight_files` in the order of the tensor store; `tokenizer_file` may be empty. Throws Error
 /// naming the file that cannot be read.
-CheckpointDigests digest_checkpoint(const std::filesystem::path& directory,
+CheckpointDigests digest_checkpoint(const std::filesystem::path& checkpoint,
                                     std::span<const std::filesystem::path> weight_files,
                                     const std::filesystem::path& tokenizer_file);
 

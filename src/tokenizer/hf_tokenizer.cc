@@ -22,6 +22,7 @@ constexpr std::size_t kMaxCachedWords = 1 << 18;
 
 HfTokenizer::HfTokenizer(HfTokenizerSpec spec, const std::string& where)
     : where_(where),
+      source_(std::move(spec.source)),
       added_list_(spec.added_tokens),
       normalizer_(std::move(spec.normalizer)),
       added_tokens_(spec.added_tokens, normalizer_),
@@ -116,8 +117,10 @@ std::string HfTokenizer::piece(std::int32_t id) const {
 }
 
 std::string HfTokenizer::description() const {
-  if (pre_tokenizer_.is_byte_level()) return "tokenizer.json (byte-level BPE)";
-  return byte_fallback_ ? "tokenizer.json (BPE with byte fallback)" : "tokenizer.json (BPE)";
+  const char* kind = pre_tokenizer_.is_byte_level() ? "byte-level BPE"
+                     : byte_fallback_               ? "BPE with byte fallback"
+                                                    : "BPE";
+  return fmt::format("{} ({})", source_, kind);
 }
 
 std::optional<std::int32_t> HfTokenizer::find_token(std::string_view content) const {

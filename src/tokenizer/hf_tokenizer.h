@@ -18,6 +18,7 @@ namespace toplens {
 
 /// What a tokenizer.json says, parsed.
 struct HfTokenizerSpec {
+  std::string source = "tokenizer.json";  ///< for description()
   std::vector<AddedToken> added_tokens;
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
@@ -49,6 +50,7 @@ class HfTokenizer : public Tokenizer {
   const Token& token(std::int32_t id) const;
 
   std::string where_;
+  std::string source_;
   std::vector<AddedToken> added_list_;
   Normalizer normalizer_;
   AddedTokens added_tokens_;

@@ -2,9 +2,12 @@
 
 #include <toplens/error.h>
 
+#include "checkpoint/gguf_header.h"
 #include "io/atomic_file.h"
 #include "io/json_text.h"
+#include "io/mapped_file.h"
 #include "tokenizer/bos_policy.h"
+#include "tokenizer/gguf_tokenizer.h"
 #include "tokenizer/hf_tokenizer.h"
 #include "tokenizer/hf_tokenizer_json.h"
 #include "tokenizer/sentencepiece_tokenizer.h"
@@ -49,9 +52,16 @@ CheckpointTokenizer from_tokenizer_json(const fs::path& file) {
 
 }  // namespace
 
-CheckpointTokenizer load_tokenizer(const fs::path& checkpoint_directory) {
-  const fs::path model_file = checkpoint_directory / "tokenizer.model";
-  const fs::path json_file = checkpoint_directory / "tokenizer.json";
+CheckpointTokenizer load_tokenizer(const fs::path& checkpoint) {
+  if (is_gguf_path(checkpoint)) {
+    const MappedFile file(checkpoint);
+    const GgufHeader header = parse_gguf_header(file.bytes(), checkpoint.string());
+    CheckpointTokenizer tokenizer = gguf_tokenizer(header.metadata, checkpoint);
+    file.check_intact();
+    return tokenizer;
+  }
+  const fs::path model_file = checkpoint / "tokenizer.model";
+  const fs::path json_file = checkpoint / "tokenizer.json";
   const bool have_json = fs::exists(json_file);
   if (fs::exists(model_file)) {
     // tokenizer.model is the original where it is a SentencePiece model; tokenizer.json is made
@@ -64,7 +74,7 @@ CheckpointTokenizer load_tokenizer(const fs::path& checkpoint_directory) {
     }
   }
   if (have_json) return from_tokenizer_json(json_file);
-  throw Error(checkpoint_directory.string() +
+  throw Error(checkpoint.string() +
               ": the checkpoint has neither tokenizer.model nor tokenizer.json");
 }
 

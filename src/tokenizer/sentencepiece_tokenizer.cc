@@ -32,8 +32,9 @@ std::size_t find_cut(std::string_view text) {
 }  // namespace
 
 SentencePieceTokenizer::SentencePieceTokenizer(std::string_view serialized,
-                                               const std::string& where)
+                                               const std::string& where, std::string description)
     : where_(where),
+      description_(std::move(description)),
       model_(parse_sentencepiece_model(serialized, where)),
       cut_before_blanks_(can_cut_before_blanks(model_)),
       processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()) {

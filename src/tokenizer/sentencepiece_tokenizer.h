@@ -22,8 +22,10 @@ namespace toplens {
 /// the character SentencePiece writes blanks with.
 class SentencePieceTokenizer : public Tokenizer {
  public:
-  /// `serialized`: the bytes of the file; `where` names it in messages. Throws Error.
-  SentencePieceTokenizer(std::string_view serialized, const std::string& where);
+  /// `serialized`: the bytes of a tokenizer.model; `where` names the file in messages. Throws
+  /// Error.
+  SentencePieceTokenizer(std::string_view serialized, const std::string& where,
+                         std::string description = "SentencePiece tokenizer.model");
   ~SentencePieceTokenizer() override;
 
   std::vector<std::int32_t> encode(std::string_view text) const override;
@@ -31,7 +33,7 @@ class SentencePieceTokenizer : public Tokenizer {
   std::string decode(std::span<const std::int32_t> ids) const override;
   std::string piece(std::int32_t id) const override;
   int vocab_size() const override { return static_cast<int>(model_.pieces.size()); }
-  std::string description() const override { return "SentencePiece tokenizer.model"; }
+  std::string description() const override { return description_; }
 
   std::optional<std::int32_t> find_token(std::string_view content) const;
   /// The model's own BOS piece; none if it has none.
@@ -44,6 +46,7 @@ class SentencePieceTokenizer : public Tokenizer {
   std::string surface(const SentencePieceModel::Piece& piece) const;
 
   std::string where_;
+  std::string description_;
   SentencePieceModel model_;
   bool cut_before_blanks_ = false;
   std::unique_ptr<sentencepiece::SentencePieceProcessor> processor_;

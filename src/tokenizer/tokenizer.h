@@ -33,8 +33,8 @@ struct CheckpointTokenizer {
   std::string bos_source;      ///< which file and key decided about BOS, in words
 };
 
-/// Loads `tokenizer.model` or `tokenizer.json` of a checkpoint directory. Throws Error naming the
-/// file and the reason.
-CheckpointTokenizer load_tokenizer(const std::filesystem::path& checkpoint_directory);
+/// Loads `tokenizer.model` or `tokenizer.json` of a checkpoint directory, or what a GGUF file has
+/// inside. Throws Error naming the file and the reason.
+CheckpointTokenizer load_tokenizer(const std::filesystem::path& checkpoint);
 
 }  // namespace toplens

@@ -90,6 +90,7 @@ TEST(EnginePlan, ComputeModes) {
   const ComputeType fast = has_fast_bf16() ? ComputeType::bf16 : ComputeType::f32;
   EXPECT_EQ(resolve_compute(parse_compute_mode("auto"), DataType::bf16), fast);
   EXPECT_EQ(resolve_compute(parse_compute_mode("auto"), DataType::f16), fast);
+  EXPECT_EQ(resolve_compute(parse_compute_mode("auto"), DataType::q4_k), fast);
   EXPECT_THAT(testing::error_message([] { parse_compute_mode("fp16"); }),
               ::testing::HasSubstr("'fp16'; expected auto, f32 or bf16"));
 }
