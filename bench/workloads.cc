@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <list>
+#include <optional>
 #include <string>
 
 #include <fmt/format.h>
@@ -133,25 +134,24 @@ PassRunner::Timing PassRunner::plain(const std::function<void()>& between) {
   return timing;
 }
 
-PassRunner::InTurns PassRunner::treated(int set_size) {
-  const ModelConfig& config = session_.config();
-  Treatment treatment(Ranking::attention, RemovalRule::remove, config.num_layers,
-                      config.num_query_heads, 0);
-  treatment.set_all(set_size);
+PassRunner::InTurns PassRunner::in_turns(const Treatment* treatment, AttentionObserver* observer) {
   std::vector<Lane> lanes;
+  for (const auto& document : documents_) lanes.push_back({document});
+  for (const auto& document : documents_) lanes.push_back({document, treatment});
+  const int count = static_cast<int>(documents_.size());
   std::vector<std::size_t> lengths;
-  for (const Treatment* each :
-       {static_cast<const Treatment*>(nullptr), static_cast<const Treatment*>(&treatment)}) {
-    for (const auto& document : documents_) {
-      lanes.push_back({document, each});
-      lengths.push_back(document.size());
-    }
+  for (const Lane& lane : lanes) lengths.push_back(lane.token_ids.size());
+  std::optional<LaneRangeObserver> others;
+  std::vector<AttentionObserver*> observers;
+  if (observer != nullptr) {
+    observers.push_back(&others.emplace(*observer, std::vector<LaneRange>{{count, count}}));
   }
   EngineDemand demand;
+  demand.kept_queries = kept_queries(observers, static_cast<int>(lengths.front()));
   demand.lanes_wanted = static_cast<int>(lanes.size());
   EnginePlan plan = session_.plan(lengths, demand);
   if (plan.lanes_per_batch < demand.lanes_wanted) {
-    throw Error("the treated documents and the others do not fit the memory budget together");
+    throw Error("the documents do not fit the memory budget twice");
   }
   // Groups of lanes go through a layer one after the other: one of each kind.
   plan.group_rows = static_cast<std::size_t>(tokens());
@@ -160,7 +160,7 @@ PassRunner::InTurns PassRunner::treated(int set_size) {
    public:
     void advance(std::uint64_t, std::uint64_t) override {
       const auto now = std::chrono::steady_clock::now();
-      (plain_ ? timing.plain_seconds : timing.treated_seconds) +=
+      (plain_ ? timing.plain_seconds : timing.other_seconds) +=
           std::chrono::duration<double>(now - last_).count();
       last_ = now;
       plain_ = !plain_;
@@ -173,8 +173,23 @@ PassRunner::InTurns PassRunner::treated(int set_size) {
   };
   ForwardPass pass(session_.model(), session_.pool(), plan);
   Stopwatch watch;
-  pass.run(lanes, {}, &watch);
+  pass.run(lanes, observers, &watch);
   return watch.timing;
+}
+
+PassRunner::InTurns PassRunner::treated(int set_size) {
+  const ModelConfig& config = session_.config();
+  Treatment treatment(Ranking::attention, RemovalRule::remove, config.num_layers,
+                      config.num_query_heads, 0);
+  treatment.set_all(set_size);
+  return in_turns(&treatment, nullptr);
+}
+
+PassRunner::InTurns PassRunner::measured(const GeometryOptions& options, QuerySelection queries) {
+  std::vector<std::uint64_t> identities(documents_.size());
+  for (std::size_t i = 0; i < identities.size(); ++i) identities[i] = i;
+  GeometryObserver observer(options, queries, identities);
+  return in_turns(nullptr, &observer);
 }
 
 PassRunner::Timing PassRunner::geometry(const GeometryOptions& options, QuerySelection queries) {

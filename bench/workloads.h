@@ -32,13 +32,18 @@ class PassRunner {
   /// With what `between` does after every layer, which the time leaves out: a machine that others
   /// share changes its speed within seconds, so a limit is measured in turns with what it bounds.
   Timing plain(const std::function<void()>& between);
-  /// The documents twice, plain and with every head's attention cut to the top `set_size` by
-  /// attention, the rest deleted: each layer of the ones after that of the others. Seconds of both.
+  /// The documents twice, each layer of the plain ones before that of the others: seconds of both.
   struct InTurns {
     double plain_seconds = 0;
-    double treated_seconds = 0;
+    double other_seconds = 0;
+    double extra_seconds() const { return other_seconds - plain_seconds; }
+    double extra_share() const { return extra_seconds() / plain_seconds; }
   };
+  /// The others with every head's attention cut to the top `set_size` by attention, the rest
+  /// deleted.
   InTurns treated(int set_size);
+  /// The others with the geometry of every head at these queries.
+  InTurns measured(const GeometryOptions& options, QuerySelection queries);
   /// With the geometry of every head at these queries.
   Timing geometry(const GeometryOptions& options, QuerySelection queries);
 
@@ -57,6 +62,7 @@ class PassRunner {
   Timing run(std::span<AttentionObserver* const> observers,
              std::span<const std::vector<std::int32_t>> own_lanes,
              ProgressListener* progress = nullptr);
+  InTurns in_turns(const Treatment* treatment, AttentionObserver* observer);
 
   ModelSession& session_;
   std::vector<std::vector<std::int32_t>> documents_;

@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
 #include <string>
@@ -11,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/usage_error.h"
+#include "kernels/simd_level.h"
 #include "results/build_info.h"
 
 namespace {
@@ -74,6 +76,7 @@ int run(int argc, char** argv) {
   try {
     check_command(app, command_line);
     app.parse(argc, argv);
+    if (const char* level = std::getenv("TOPLENS_SIMD")) force_simd_level(level);
     note_interrupts();
     action();
     return 0;

@@ -199,7 +199,12 @@ void add_profile_figures(std::vector<FigureRow<F>>& rows) {
   };
   const std::vector<Figure> figures = {
       {"mass", "attention on it, mean over documents", &ProfilePhase::mass},
+      {"mass_between", "standard deviation of the attention on it between documents",
+       &ProfilePhase::mass_spread},
       {"residual_sd", "sd of the log-weights about the profile", &ProfilePhase::residual_sd},
+      {"level_between",
+       "sd between documents of the mean distance of their log-weights from the profile",
+       &ProfilePhase::level_spread},
       {"mae", "mean absolute error of the mean log-weights", &ProfilePhase::mean_absolute_error},
       {"r_squared", "R^2 of the mean log-weights", &ProfilePhase::r_squared},
       {"held_out_gain", "share of the held-out squared error that it takes away",

@@ -9,6 +9,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include "kernels/simd_level.h"
 #include "results/build_info.h"
 
 namespace toplens {
@@ -120,7 +121,8 @@ Json RunManifest::to_json() const {
   json["toplens"] = {{"version", build.version},
                      {"git_commit", or_null(build.git_commit)},
                      {"compiler", build.compiler},
-                     {"libraries", library_versions}};
+                     {"libraries", library_versions},
+                     {"simd", active_simd_level()}};
   json["settings"] = settings();
   json["model"] = model_json(model);
   json["text"] = text_json(text);

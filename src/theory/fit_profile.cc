@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <complex>
+#include <numeric>
+#include <span>
 #include <vector>
 
 #include "statistics/hotelling.h"
@@ -152,26 +154,40 @@ void describe_phase(ProfilePhase& phase, int begin, int end, const AssumptionVie
                     const LogCurve& curve, const AttentionProfile& profile) {
   phase.begin = begin;
   phase.end = end;
-  const auto documents = static_cast<double>(weights.curves().size());
-  phase.mass = 0.0;
-  std::vector<double> residuals;
-  double absolute = 0.0, squares = 0.0, positions = 0.0;
-  for (int position = begin; position < end; ++position) {
-    const auto x = static_cast<std::size_t>(position);
-    const double expected = profile.log_weight(position);
-    for (std::size_t d = 0; d < weights.curves().size(); ++d) {
-      phase.mass += double{records.weights_of(d, layer, head)[x]} / documents;
+  const std::size_t documents = weights.curves().size();
+  std::vector<double> residuals, masses, levels;
+  for (std::size_t d = 0; d < documents; ++d) {
+    const std::span<const float> row = records.weights_of(d, layer, head);
+    double mass = 0.0, level = 0.0;
+    const std::size_t before = residuals.size();
+    for (int position = begin; position < end; ++position) {
+      const auto x = static_cast<std::size_t>(position);
+      mass += double{row[x]};
       const double y = weights.curves()[d][x];
-      if (!std::isnan(y)) residuals.push_back(y - expected);
+      if (std::isnan(y)) continue;
+      residuals.push_back(y - profile.log_weight(position));
+      level += residuals.back();
     }
-    if (std::isnan(curve[x])) continue;
-    positions += 1.0;
-    absolute += std::abs(curve[x] - expected);
-    squares += (curve[x] - expected) * (curve[x] - expected);
+    masses.push_back(mass);
+    if (const std::size_t found = residuals.size() - before; found > 0) {
+      levels.push_back(level / static_cast<double>(found));
+    }
   }
+  phase.mass = std::accumulate(masses.begin(), masses.end(), 0.0) / static_cast<double>(documents);
+  phase.mass_spread = standard_deviation(masses);
   if (residuals.empty()) {
     phase.reason = FitReason::zero_weights;
     return;
+  }
+  if (levels.size() > 1) phase.level_spread = standard_deviation(levels);
+  double absolute = 0.0, squares = 0.0, positions = 0.0;
+  for (int position = begin; position < end; ++position) {
+    const double y = curve[static_cast<std::size_t>(position)];
+    if (std::isnan(y)) continue;
+    const double expected = profile.log_weight(position);
+    positions += 1.0;
+    absolute += std::abs(y - expected);
+    squares += (y - expected) * (y - expected);
   }
   double sum = 0.0;
   for (const double residual : residuals) sum += residual * residual;

@@ -13,9 +13,12 @@ namespace toplens {
 /// One phase of theory.md (12), absent where `reason` is not `estimated`.
 struct ProfilePhase {
   FitReason reason = FitReason::too_few_tokens;
-  int begin = 0, end = 0;                      ///< positions [begin, end) of the visible range
-  double mass = kNotEstimable;                 ///< sum of the documents' mean weights
-  double residual_sd = kNotEstimable;          ///< of log a about the profile
+  int begin = 0, end = 0;              ///< positions [begin, end) of the visible range
+  double mass = kNotEstimable;         ///< sum of the documents' mean weights
+  double mass_spread = kNotEstimable;  ///< sd of the documents' own masses
+  double residual_sd = kNotEstimable;  ///< of log a about the profile
+  /// sd between documents of the mean distance of log a from the profile.
+  double level_spread = kNotEstimable;
   double mean_absolute_error = kNotEstimable;  ///< of the mean log-weight by position
   double r_squared = kNotEstimable;            ///< of it, about the phase's own mean
   /// Share of the squared error on even documents that the phase, fitted on odd ones, takes away;

@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "kernels/normal_draws.h"
+#include "statistics/moments.h"
 #include "theory/fit_profile.h"
 #include "theory/recorded_head.h"
 
@@ -87,6 +88,24 @@ TEST(ProfileFit, RecencyAlone) {
   EXPECT_EQ(found.profile->oscillation_start, found.profile->recency_start);
   EXPECT_NEAR(found.profile->recency_length, 10.0, 2.0);
   EXPECT_EQ(found.plateau.end, found.profile->recency_start);
+}
+
+TEST(ProfileFit, SpreadBetweenDocuments) {
+  AssumptionRecords records = with_profile([](int) { return -1.0; }, 256, 0.5, 0.0, 8);
+  const std::size_t documents = records.shape.documents;
+  std::vector<double> masses(documents, 0.0);
+  for (std::size_t d = 0; d < documents; ++d) {
+    for (std::size_t x = 1; x < 256; ++x) {
+      float& weight = records.weights[d * 256 + x];
+      if (d % 2 == 1) weight *= std::exp(0.5f);  // every other document attends the sink less
+      masses[d] += double{weight};
+    }
+  }
+  const ProfileFit found = fit(records);
+  ASSERT_FALSE(found.recency.present());
+  EXPECT_NEAR(found.plateau.mass_spread, standard_deviation(masses), 1e-9);
+  EXPECT_GT(found.plateau.mass_spread, 0.1);
+  EXPECT_NEAR(found.plateau.level_spread, 0.25, 0.05);
 }
 
 TEST(ProfileFit, NoiseShowsNoOscillation) {
