@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <utility>
 
 #include <fmt/format.h>
 #include <dnnl.hpp>
 
+#include "bench/report.h"
 #include "bench/stopwatch.h"
 #include "checkpoint/random_weights.h"
 
@@ -18,6 +18,8 @@ namespace toplens::bench {
 namespace {
 
 constexpr std::array<std::size_t, 2> kRows = {1024, 2048};
+/// The ceiling is the best of so many: one look at each does not say which is.
+constexpr std::size_t kKept = 3;
 
 /// One inner_product of the calling thread, with as many OpenMP threads as that has now.
 class Product {
@@ -70,8 +72,8 @@ GemmCeiling::GemmCeiling(const ModelConfig& config, ComputeType type, ThreadPool
     for (const std::size_t rows : kRows) {
       // A worker of the pool multiplies as many rows as OpenMP's threads do together.
       const auto workers = static_cast<std::size_t>(pool.size());
-      candidates_.push_back({rows, outputs, inputs, true});
-      candidates_.push_back({rows, outputs, inputs, false});
+      candidates_.push_back({rows, outputs, inputs, true, 0, 0});
+      candidates_.push_back({rows, outputs, inputs, false, 0, 0});
       most_inputs = std::max(most_inputs, workers * rows * inputs);
       most_weights = std::max(most_weights, outputs * inputs);
       most_outputs = std::max(most_outputs, workers * rows * outputs);
@@ -80,7 +82,6 @@ GemmCeiling::GemmCeiling(const ModelConfig& config, ComputeType type, ThreadPool
   inputs_ = random_matrix(type, most_inputs, 1.0);
   weights_ = random_matrix(type, most_weights, 0.02);
   outputs_.resize(most_outputs);
-  best_ = candidates_.front();
 }
 
 GemmCeiling::~GemmCeiling() { omp_set_num_threads(1); }
@@ -122,34 +123,48 @@ std::vector<double> GemmCeiling::seconds_of_each(const Candidate& c, int repeats
   return seconds;
 }
 
-double GemmCeiling::measure(const Candidate& c, int repeats) {
-  const std::vector<double> seconds = seconds_of_each(c, repeats + 1, 1e9);
-  // The first warms up.
-  return operations(c) / *std::min_element(seconds.begin() + 1, seconds.end());
-}
-
-GemmCeiling::Work GemmCeiling::run_for(double seconds) {
-  const std::vector<double> each = seconds_of_each(best_, 1 << 20, seconds);
-  return {operations(best_) * static_cast<double>(each.size()),
-          std::accumulate(each.begin(), each.end(), 0.0)};
-}
-
-double GemmCeiling::search(int rounds) {
-  double best_rate = 0;
+void GemmCeiling::search(int rounds) {
+  std::vector<std::vector<double>> rates(candidates_.size());
   for (int round = 0; round < rounds; ++round) {
-    for (const Candidate& candidate : candidates_) {
-      const double rate = measure(candidate, 1);
-      if (rate <= best_rate) continue;
-      best_rate = rate;
-      best_ = candidate;
+    for (std::size_t c = 0; c < candidates_.size(); ++c) {
+      // The first warms up.
+      const std::vector<double> seconds = seconds_of_each(candidates_[c], 2, 1e9);
+      rates[c].push_back(operations(candidates_[c]) / seconds.back());
     }
   }
-  return best_rate;
+  std::vector<std::pair<double, std::size_t>> order;
+  for (std::size_t c = 0; c < rates.size(); ++c) order.emplace_back(-median(rates[c]), c);
+  std::sort(order.begin(), order.end());
+  std::vector<Candidate> kept;
+  for (std::size_t k = 0; k < kKept; ++k) kept.push_back(candidates_[order[k].second]);
+  candidates_ = kept;
 }
 
+void GemmCeiling::restart() {
+  for (Candidate& candidate : candidates_) candidate.done = candidate.seconds = 0;
+}
+
+void GemmCeiling::run_for(double seconds) {
+  for (Candidate& candidate : candidates_) {
+    const double part = seconds / static_cast<double>(candidates_.size());
+    for (const double each : seconds_of_each(candidate, 1 << 20, part)) {
+      candidate.done += operations(candidate);
+      candidate.seconds += each;
+    }
+  }
+}
+
+const GemmCeiling::Candidate& GemmCeiling::fastest() const {
+  return *std::max_element(candidates_.begin(), candidates_.end(),
+                           [](const auto& a, const auto& b) { return a.rate() < b.rate(); });
+}
+
+double GemmCeiling::rate() const { return fastest().rate(); }
+
 std::string GemmCeiling::best() const {
-  return fmt::format("{} x {} x {}, {} {}", best_.rows, best_.inputs, best_.outputs, pool_.size(),
-                     best_.open_mp ? "OpenMP threads" : "workers with a block of rows each");
+  const Candidate& best = fastest();
+  return fmt::format("{} x {} x {}, {} {}", best.rows, best.inputs, best.outputs, pool_.size(),
+                     best.open_mp ? "OpenMP threads" : "workers with a block of rows each");
 }
 
 }  // namespace toplens::bench

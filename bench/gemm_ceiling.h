@@ -20,30 +20,30 @@ class GemmCeiling {
   GemmCeiling(const ModelConfig& config, ComputeType type, ThreadPool& pool);
   ~GemmCeiling();
 
-  /// Tries everything, `rounds` times over, since one look may fall into a slow second of a shared
-  /// machine; run_for() then repeats the best. Returns operations per second.
-  double search(int rounds);
-  /// What was found best, repeated for about so many seconds: the mean rate, as that of longer work
-  /// beside it.
-  struct Work {
-    double operations = 0;
-    double seconds = 0;
-    double rate() const { return operations / seconds; }
-  };
-  Work run_for(double seconds);
+  /// Tries everything, `rounds` times over, and keeps the three with the highest median rates.
+  void search(int rounds);
+  /// Forgets what run_for() measured.
+  void restart();
+  /// Repeats the three for about so many seconds in all.
+  void run_for(double seconds);
+  /// The highest of the three's mean rates over all run_for() since restart(), operations per
+  /// second: as long work beside it has a mean rate.
+  double rate() const;
   /// Memory of its matrices.
   std::uint64_t bytes() const {
     return inputs_.size() + weights_.size() + outputs_.size() * sizeof(float);
   }
-  /// "1024 x 4096 x 11008, 2 OpenMP threads".
+  /// Of the highest of rate(): "1024 x 4096 x 11008, 2 OpenMP threads".
   std::string best() const;
 
  private:
   struct Candidate {
     std::size_t rows = 0, outputs = 0, inputs = 0;
     bool open_mp = true;
+    double done = 0, seconds = 0;  ///< operations since restart(), and their time
+    double rate() const { return seconds > 0 ? done / seconds : 0; }
   };
-  double measure(const Candidate& candidate, int repeats);
+  const Candidate& fastest() const;
   /// One after the other, the time of each; stops after `repeats` or when `enough` seconds are
   /// over.
   std::vector<double> seconds_of_each(const Candidate& candidate, int repeats, double enough);
@@ -52,7 +52,6 @@ class GemmCeiling {
   ComputeType type_;
   ThreadPool& pool_;
   std::vector<Candidate> candidates_;
-  Candidate best_;
   std::vector<std::byte> inputs_, weights_;
   std::vector<float> outputs_;
 };

@@ -123,8 +123,6 @@ class Suite {
     GemmCeiling f32(session.config(), ComputeType::f32, session.pool());
     bf16.search(4);
     f32.search(1);
-    gemm_.what = "GEMM, bf16, " + bf16.best();
-    gemm_f32_.what = "GEMM, f32, " + f32.best();
     PassRunner passes(session, read_documents(arguments_.model / "tokens.npy", kDocuments));
     AttentionRunner attention(session, kDocuments, 1024);
     ModelSession scanned(arguments_.scan_model, threads_, kMemoryBytes, ComputeMode::bf16);
@@ -203,19 +201,15 @@ class Suite {
 
   void measure_round(PassRunner& passes, AttentionRunner& attention, LayerScanRunner& scan,
                      GemmCeiling& bf16, GemmCeiling& f32) {
-    GemmCeiling::Work limit;
+    bf16.restart();
     double plain = 0;
     for (int turn = 0; turn < kPlainPasses; ++turn) {
-      const auto measure_limit = [&] {
-        const GemmCeiling::Work part = bf16.run_for(kCeilingSeconds);
-        limit.operations += part.operations;
-        limit.seconds += part.seconds;
-      };
-      plain += passes.plain(measure_limit).seconds / kPlainPasses;
+      plain += passes.plain([&] { bf16.run_for(kCeilingSeconds); }).seconds / kPlainPasses;
     }
-    add(gemm_, limit.rate() / kGiga);
+    gemm_.what = "GEMM, bf16, " + bf16.best();
+    add(gemm_, bf16.rate() / kGiga);
     const double rate = passes.operations() / plain;
-    add(forward_, rate / kGiga, rate / limit.rate());
+    add(forward_, rate / kGiga, rate / bf16.rate());
 
     const PassRunner::Timing last = passes.geometry(final_query_geometry(), QuerySelection::last());
     const double workers = threads_;
@@ -235,17 +229,16 @@ class Suite {
     const double forked = (forked_before + scan.forked_seconds()) / 2;
     add(scan_, forked, forked / from_layer_0);
 
-    GemmCeiling::Work f32_limit;
+    f32.restart();
     double attending = 0;
     for (int turn = 0; turn < 3; ++turn) {
-      const GemmCeiling::Work part = f32.run_for(0.5);
-      f32_limit.operations += part.operations;
-      f32_limit.seconds += part.seconds;
+      f32.run_for(1);
       attending += attention.seconds() / 3;
     }
-    add(gemm_f32_, f32_limit.rate() / kGiga);
+    gemm_f32_.what = "GEMM, f32, " + f32.best();
+    add(gemm_f32_, f32.rate() / kGiga);
     const double attention_rate = attention.operations() / attending;
-    add(attention_, attention_rate / kGiga, attention_rate / f32_limit.rate());
+    add(attention_, attention_rate / kGiga, attention_rate / f32.rate());
     for (const auto& [row, count] : {std::pair(&select16_, 16), std::pair(&select256_, 256)}) {
       const SelectionTiming selection = select_top(1024, static_cast<std::size_t>(count));
       add(*row, selection.select_seconds * kGiga,
@@ -392,13 +385,7 @@ std::vector<Row> run_full(const Arguments& arguments) {
   GemmCeiling gemm(session.config(), ComputeType::bf16, session.pool());
   gemm.search(4);
   note("forward pass");
-  GemmCeiling::Work limit;
-  const auto measure_limit = [&] {
-    const GemmCeiling::Work part = gemm.run_for(kCeilingSeconds / 3);
-    limit.operations += part.operations;
-    limit.seconds += part.seconds;
-  };
-  const double seconds = passes.plain(measure_limit).seconds;
+  const double seconds = passes.plain([&] { gemm.run_for(kCeilingSeconds / 3); }).seconds;
   const ProcessMemory memory = process_memory();
   const double rate = passes.operations() / seconds;
 
@@ -410,8 +397,8 @@ std::vector<Row> run_full(const Arguments& arguments) {
                   format_bytes(session.model().tensors().total_bytes()), kFullDocuments);
   speed.unit = "tokens/s";
   speed.samples = {passes.tokens() / seconds};
-  speed.limit = fmt::format("GEMM, bf16 ({:.0f} GFLOP/s then)", limit.rate() / kGiga);
-  speed.shares = {rate / limit.rate()};
+  speed.limit = fmt::format("GEMM, bf16 ({:.0f} GFLOP/s then)", gemm.rate() / kGiga);
+  speed.shares = {rate / gemm.rate()};
   speed.bound =
       "as the forward pass above, and the disk where it gives less than a layer's weights "
       "in a layer's time";
