@@ -63,6 +63,13 @@ class TokenBoundaries {
     return std::nullopt;
   }
 
+  /// Tokens [first, last) that hold any of the bytes [begin, end).
+  std::pair<std::size_t, std::size_t> overlapping(std::size_t begin, std::size_t end) const {
+    if (begin == end) return {0, 0};
+    const std::size_t first = std::max<std::size_t>(lower_bound(begin + 1), 1) - 1;
+    return {first, std::max(first, std::min(lower_bound(end), ids_.size()))};
+  }
+
   /// Why at(byte) is none.
   std::string reason(std::size_t byte, std::string_view end) const {
     const std::size_t above = lower_bound(byte);
@@ -104,6 +111,11 @@ void find_support(const Question& question, const PromptTemplate::Prompt& prompt
     return;
   }
   const std::size_t first_position = tokens.prompt.size() - shared;  // 1 behind a BOS
+  const auto [context_first, context_end] =
+      TokenBoundaries(prompt.text, ids, tokenizer)
+          .overlapping(prompt.context_begin, prompt.context_begin + question.context.size());
+  tokens.context_first = first_position + std::min(context_first, shared);
+  tokens.context_end = first_position + std::min(context_end, shared);
   for (const TextSpan& span : question.support) {
     const TextSpan in_prompt = {prompt.context_begin + span.begin, prompt.context_begin + span.end};
     AlignedSpan aligned = align_span(prompt.text, ids, in_prompt, tokenizer);

@@ -40,8 +40,10 @@ struct QuestionTokens {
   /// Candidates whose continuation begins with the same token as another's, increasing.
   std::vector<std::size_t> shared_first_token;
   std::vector<std::size_t> support;  ///< positions in the prompt, increasing
-  std::string no_support_reason;     ///< why support is empty: one of a few
-  std::string no_support_detail;     ///< which span and where, for a span that does not align
+  /// Positions in the prompt of the tokens that hold anything of the context: [first, end).
+  std::size_t context_first = 0, context_end = 0;
+  std::string no_support_reason;  ///< why support is empty: one of a few
+  std::string no_support_detail;  ///< which span and where, for a span that does not align
 };
 
 /// Tokenizes prompt and candidates. What the prompt's end and a candidate's beginning merge to

@@ -158,7 +158,7 @@ void RetrievalRun::run_batch(std::size_t first, std::size_t count, ForwardPass& 
                              RetrievalScores& scores) {
   const std::span<const Job> jobs = std::span(jobs_).subspan(first, count);
   std::vector<Lane> lanes;
-  std::vector<std::span<const std::size_t>> support;
+  std::vector<SupportTokens> support;
   for (const Job& job : jobs) {
     Lane lane;
     lane.token_ids = job.token_ids;
@@ -166,7 +166,10 @@ void RetrievalRun::run_batch(std::size_t first, std::size_t count, ForwardPass& 
     if (job.treatment > 0) lane.treatment = &treatments_[job.treatment - 1];
     lanes.push_back(lane);
     support.emplace_back();
-    if (job.measures_support) support.back() = questions_[job.question].support;
+    const QuestionTokens& question = questions_[job.question];
+    if (job.measures_support) {
+      support.back() = {question.support, question.context_first, question.context_end};
+    }
   }
   SupportObserver observer(std::move(support));
   const std::array<AttentionObserver*, 1> observers = {&observer};

@@ -11,11 +11,11 @@
 
 #include "geometry/head_geometry.h"
 #include "kernels/value_products.h"
-#include "measures/effective_rank.h"
 #include "measures/measure_table.h"
 #include "measures/selection_error.h"
 #include "measures/signature_reason.h"
 #include "selection/ranking.h"
+#include "statistics/effective_rank.h"
 
 namespace toplens {
 

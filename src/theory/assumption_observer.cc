@@ -50,9 +50,10 @@ AssumptionObserver::AssumptionObserver(AssumptionOptions options,
 
 std::uint64_t AssumptionObserver::bytes_per_worker(std::size_t length, std::size_t head_dim,
                                                    std::size_t set_sizes) {
-  // Unit values and their transposed copy, 128 rows of cosines, cosines with the aggregates.
-  return 4 * std::uint64_t{length} * (2 * head_dim + 128 + set_sizes + 16) +
-         16 * std::uint64_t{head_dim} * head_dim;
+  // Unit values, 128 rows of cosines, cosines with the aggregates; in float64, what the effective
+  // rank needs.
+  return 4 * std::uint64_t{length} * (head_dim + 128 + set_sizes + 16) +
+         8 * std::uint64_t{head_dim} * (length + 4 * std::uint64_t{head_dim});
 }
 
 void AssumptionObserver::begin(const ObservedPass& pass) {
@@ -91,7 +92,7 @@ void AssumptionObserver::record_values(const HeadView& view, Worker& worker) {
   std::copy(lags.begin(), lags.end(), at(records_.lag_cosines, row * shape.layout.lags()));
   records_.sink_cosines[row] = worker.similarity.sink_cosine();
   if (documents_[index(view.lane)] < options_.effective_rank_documents) {
-    records_.effective_ranks[row] = static_cast<float>(effective_rank(values));
+    records_.effective_ranks[row] = static_cast<float>(worker.effective_rank.of(values));
   }
 }
 

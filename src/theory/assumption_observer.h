@@ -8,6 +8,7 @@
 #include <toplens/observer.h>
 
 #include "selection/ranking.h"
+#include "statistics/effective_rank.h"
 #include "theory/assumption_records.h"
 #include "theory/value_similarity.h"
 
@@ -51,6 +52,7 @@ class AssumptionObserver : public AttentionObserver {
     int layer = -1;
     int kv_head = -1;
     ValueSimilarity similarity;
+    EffectiveRank effective_rank;
     TokenRanker ranker;
     std::vector<double> contributions;
     std::vector<std::uint32_t> ranks;

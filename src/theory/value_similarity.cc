@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <eigen3/Eigen/Eigenvalues>
 #include <limits>
 
 #include "kernels/matmul.h"
@@ -104,35 +103,6 @@ void ValueSimilarity::finish_means(std::size_t first_token) {
     lag_cosines_[k - 1] =
         pairs > 0 ? static_cast<float>(lag_sums_[k - 1] / static_cast<double>(pairs)) : kNan;
   }
-}
-
-double effective_rank(MatrixView<const float> vectors) {
-  const std::size_t dimension = vectors.columns();
-  const std::size_t count = vectors.rows();
-  std::vector<float> transposed(dimension * count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::span<const float> vector = vectors.row(i);
-    for (std::size_t c = 0; c < dimension; ++c) transposed[c * count + i] = vector[c];
-  }
-  const MatrixView<const float> components(transposed.data(), dimension, count);
-  std::vector<float> products(dimension * dimension);
-  multiply_f32(components, components, true, {products.data(), dimension, dimension});
-  const auto n = static_cast<Eigen::Index>(dimension);
-  const Eigen::MatrixXd gram =
-      Eigen::Map<const Eigen::MatrixXf>(products.data(), n, n).cast<double>();
-  const Eigen::VectorXd squares =
-      Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd>(gram, Eigen::EigenvaluesOnly).eigenvalues();
-  const double least = squares.maxCoeff() * 1e-6;
-  if (!(least > 0.0)) return std::numeric_limits<double>::quiet_NaN();
-  double total = 0.0;
-  for (const double square : squares) total += square > least ? std::sqrt(square) : 0.0;
-  double entropy = 0.0;
-  for (const double square : squares) {
-    if (square <= least) continue;
-    const double share = std::sqrt(square) / total;
-    entropy -= share * std::log(share);
-  }
-  return std::exp(entropy);
 }
 
 }  // namespace toplens

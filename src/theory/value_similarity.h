@@ -50,9 +50,4 @@ class ValueSimilarity {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> near_duplicates_;
 };
 
-/// exp of the entropy of the normalised singular values (Roy, Vetterli 2007) of a matrix
-/// [vectors, dimension], not centred. Singular values below 1e-3 of the largest count as 0: the
-/// products are in float32. NaN for a zero matrix.
-double effective_rank(MatrixView<const float> vectors);
-
 }  // namespace toplens

@@ -79,6 +79,13 @@ TEST(QuestionTokens, PromptAndContinuationAreTheWholeText) {
       text += spelled(tokenizer, ids, position - bos, position - bos + 1);
     }
     EXPECT_THAT(text, ::testing::AnyOf(" Bob moved to the attic.", "Bob moved to the attic."));
+    // The context's tokens are those up to the line break before the question.
+    const std::size_t first = tokens.context_first - bos, end = tokens.context_end - bos;
+    EXPECT_EQ(tokenizer.decode(std::span(ids).first(first)), "");
+    EXPECT_NE(tokenizer.decode(std::span(ids).first(first + 1)), "");
+    const std::string context = rooms().context;
+    EXPECT_GE(tokenizer.decode(std::span(ids).first(end)).size(), context.size());
+    EXPECT_LT(tokenizer.decode(std::span(ids).first(end - 1)).size(), context.size());
   }
 }
 

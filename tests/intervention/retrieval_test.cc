@@ -22,56 +22,54 @@ using testing::TokenIds;
 
 constexpr std::uint64_t kMemory = std::uint64_t{4} << 30;
 
-/// By sorting the visible tokens, as the definition says.
-SupportMeasures by_sorting(std::span<const float> weights, std::size_t first_visible,
-                           const std::vector<std::size_t>& support, std::size_t recall_size) {
+/// As the definition says: recall by sorting the visible tokens, displacement over all pairs.
+SupportMeasures by_definition(std::span<const float> weights, std::size_t first_visible,
+                              const SupportTokens& tokens, std::size_t recall_size) {
+  std::vector<float> seen(weights.begin(), weights.end());
+  std::fill_n(seen.begin(), first_visible, 0.0f);
   std::vector<std::size_t> order(weights.size() - first_visible);
   std::iota(order.begin(), order.end(), first_visible);
   std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return weights[a] > weights[b]; });
-  for (const std::size_t token : support) {
-    if (token < first_visible) order.push_back(token);
-  }
+                   [&](std::size_t a, std::size_t b) { return seen[a] > seen[b]; });
+  order.resize(std::min(order.size(), recall_size));
+  const auto among = [](std::span<const std::size_t> set, std::size_t token) {
+    return std::find(set.begin(), set.end(), token) != set.end();
+  };
   SupportMeasures measures;
-  double others_before = 0, recalled = 0, others = 0;
-  for (std::size_t rank = 0; rank < order.size(); ++rank) {
-    if (std::find(support.begin(), support.end(), order[rank]) == support.end()) {
-      ++others;
-      continue;
-    }
-    others_before += others;
-    if (order[rank] >= first_visible) {
-      measures.mass += static_cast<double>(weights[order[rank]]);
-      if (rank < recall_size) ++recalled;
+  const auto count = static_cast<double>(tokens.support.size());
+  for (const std::size_t i : tokens.support) {
+    measures.mass += double{seen[i]};
+    measures.recall += among(order, i) ? 1 / count : 0;
+    for (std::size_t j = tokens.context_first; j < tokens.context_end; ++j) {
+      measures.displacement += !among(tokens.support, j) && seen[j] >= seen[i] ? 1 / count : 0;
     }
   }
-  measures.displacement = others_before / static_cast<double>(support.size());
-  measures.recall = recalled / static_cast<double>(support.size());
   return measures;
 }
 
 void expect_equal(const SupportMeasures& found, const SupportMeasures& expected) {
   EXPECT_NEAR(found.mass, expected.mass, 1e-6);
-  EXPECT_EQ(found.displacement, expected.displacement);
-  EXPECT_EQ(found.recall, expected.recall);
+  EXPECT_NEAR(found.displacement, expected.displacement, 1e-9);
+  EXPECT_NEAR(found.recall, expected.recall, 1e-12);
 }
 
 TEST(MeasureSupport, ByHand) {
-  // Ranking: 2 (0.4), 0 (0.2), 3 (0.2), 4 (0.15), 1 (0.05).
+  // Ranking: 2 (0.4), 0 (0.2), 3 (0.2), 4 (0.15), 1 (0.05); token 4 is the question's.
   const std::vector<float> weights = {0.2f, 0.05f, 0.4f, 0.2f, 0.15f};
   const std::vector<std::size_t> support = {1, 3};
-  const SupportMeasures measures = measure_support(weights, 0, support, 3);
+  const SupportMeasures measures = measure_support(weights, 0, {support, 0, 4}, 3);
   EXPECT_NEAR(measures.mass, 0.25, 1e-7);
-  EXPECT_EQ(measures.displacement, (2 + 3) / 2.0);  // 2, 0 before 3; 2, 0, 4 before 1
+  // 2 and 0, an equal, are not below 3 nor 1; token 4 does not count, being outside the context.
+  EXPECT_EQ(measures.displacement, (2 + 2) / 2.0);
   EXPECT_EQ(measures.recall, 0.5);
-  // Token 1 outside the window: behind the two others that are seen.
-  const SupportMeasures windowed = measure_support(weights, 2, support, 3);
+  // Tokens 0 and 1 outside the window: token 0's weight of 0 is not below token 1's.
+  const SupportMeasures windowed = measure_support(weights, 2, {support, 0, 4}, 3);
   EXPECT_NEAR(windowed.mass, 0.2, 1e-7);
   EXPECT_EQ(windowed.displacement, (1 + 2) / 2.0);
   EXPECT_EQ(windowed.recall, 0.5);
 }
 
-TEST(MeasureSupport, EqualsSorting) {
+TEST(MeasureSupport, EqualsItsDefinition) {
   Random random(3);
   for (int trial = 0; trial < 200; ++trial) {
     std::vector<float> weights(1 + random.below(100));
@@ -81,11 +79,13 @@ TEST(MeasureSupport, EqualsSorting) {
       if (random.below(4) == 0) support.push_back(i);
     }
     if (support.empty()) support.push_back(0);
+    const std::size_t first = random.below(weights.size());
+    const SupportTokens tokens{support, first, first + random.below(weights.size() - first + 1)};
     const std::size_t first_visible = random.below(weights.size());
     const std::size_t size = 1 + random.below(70);
     SCOPED_TRACE(trial);
-    expect_equal(measure_support(weights, first_visible, support, size),
-                 by_sorting(weights, first_visible, support, size));
+    expect_equal(measure_support(weights, first_visible, tokens, size),
+                 by_definition(weights, first_visible, tokens, size));
   }
 }
 
@@ -106,12 +106,16 @@ std::vector<QuestionTokens> golden_questions(const TokenIds& ids) {
   first.continuations = {{5}, {7, 9}, {11}};
   first.answer = 2;
   first.support = {3, 4, 5, 40, 86};
+  first.context_first = 2;
+  first.context_end = 88;
   QuestionTokens second = first;
   second.prompt.assign(ids.begin() + 2, ids.begin() + 60);
   second.continuations = {{5, 6}, {5, 8, 9}, {7}};
   second.answer = 0;
   second.shared_first_token = {0, 1};
   second.support = {57};
+  second.context_first = 0;
+  second.context_end = 58;
   QuestionTokens third = first;
   third.prompt.resize(20);
   third.support.clear();
@@ -166,9 +170,11 @@ TEST(Retrieval, GoldenModelsAgainstPlainReferences) {
         const std::span<const float> row = std::span(seen.attention).last(length);
         const auto visible =
             static_cast<std::size_t>(seen.view.first_visible(static_cast<int>(length) - 1));
-        expect_equal(scores.support[q][static_cast<std::size_t>(head.layer) * heads +
-                                       static_cast<std::size_t>(head.query_head)],
-                     by_sorting(row, visible, tokens.support, kSupportRecallSize));
+        expect_equal(
+            scores.support[q][static_cast<std::size_t>(head.layer) * heads +
+                              static_cast<std::size_t>(head.query_head)],
+            by_definition(row, visible, {tokens.support, tokens.context_first, tokens.context_end},
+                          kSupportRecallSize));
       }
     }
   }

@@ -182,15 +182,5 @@ TEST_P(RecordsOfARandomHead, CosinesAreThoseOfTheAggregate) {
 
 INSTANTIATE_TEST_SUITE_P(Windows, RecordsOfARandomHead, ::testing::Values(0, 23, 10));
 
-TEST(EffectiveRank, IsTheNumberOfEqualSingularValues) {
-  std::vector<float> values(64 * 16, 0.0f);
-  for (std::size_t i = 0; i < 64; ++i) values[i * 16 + i % 4] = 3.0f;
-  EXPECT_NEAR(effective_rank({values.data(), 64, 16}), 4.0, 1e-4);
-  std::fill(values.begin(), values.end(), 1.0f);
-  EXPECT_NEAR(effective_rank({values.data(), 64, 16}), 1.0, 1e-4);
-  std::fill(values.begin(), values.end(), 0.0f);
-  EXPECT_TRUE(std::isnan(effective_rank({values.data(), 64, 16})));
-}
-
 }  // namespace
 }  // namespace toplens

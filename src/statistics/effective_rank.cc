@@ -1,4 +1,4 @@
-#include "measures/effective_rank.h"
+#include "statistics/effective_rank.h"
 
 #include <cmath>
 #include <cstddef>
