@@ -10,6 +10,7 @@
 #include "bench/report.h"
 #include "bench/stopwatch.h"
 #include "checkpoint/random_weights.h"
+#include "model/engine_plan.h"
 
 // libgomp's, as in parallel/thread_pool.cc.
 extern "C" void omp_set_num_threads(int);
@@ -74,6 +75,8 @@ GemmCeiling::GemmCeiling(const ModelConfig& config, ComputeType type, ThreadPool
       const auto workers = static_cast<std::size_t>(pool.size());
       candidates_.push_back({rows, outputs, inputs, true, 0, 0});
       candidates_.push_back({rows, outputs, inputs, false, 0, 0});
+      // A slice of the outputs at a time, as the engine cuts them.
+      candidates_.push_back({rows, std::min(outputs, kMaxSliceOutputs), inputs, false, 0, 0});
       most_inputs = std::max(most_inputs, workers * rows * inputs);
       most_weights = std::max(most_weights, outputs * inputs);
       most_outputs = std::max(most_outputs, workers * rows * outputs);

@@ -13,8 +13,9 @@
 namespace toplens::bench {
 
 /// The fastest that oneDNN multiplies a layer's matrices (inner_product, weights plain row-major)
-/// on this machine now, whoever calls it: over the shapes, over 1024 and 2048 rows, on OpenMP's
-/// threads and with each worker of the pool multiplying its own share of the rows.
+/// on this machine now, whoever calls it: over the shapes, whole or a slice of the outputs, over
+/// 1024 and 2048 rows, on OpenMP's threads and with each worker of the pool multiplying its own
+/// share of the rows.
 class GemmCeiling {
  public:
   GemmCeiling(const ModelConfig& config, ComputeType type, ThreadPool& pool);

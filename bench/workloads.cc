@@ -312,7 +312,11 @@ double LayerScanRunner::seconds(bool forks) {
   return seconds_of([&] { pass.run(lanes, {}); });
 }
 
-GeometryOptions final_query_geometry() { return {}; }
+GeometryOptions final_query_geometry() {
+  GeometryOptions options;
+  options.random_inversions = false;
+  return options;
+}
 
 GeometryOptions all_queries_geometry() {
   GeometryOptions options;

@@ -55,7 +55,7 @@ std::string to_csv(const std::vector<GeometryRecord>& records) {
 }
 
 void run(const Arguments& arguments) {
-  const GeometryOptions options = arguments.geometry.options(true);
+  const GeometryOptions options = arguments.geometry.options(true, true);
   GeometryTensors tensors;
   tensors.queries = arguments.geometry.query_selection();
   const NpyFloatArray attention(arguments.attention);

@@ -70,6 +70,7 @@ class GeometryStage : public AnalysisStage {
     }
     protocol.random_repeats = options_.random_repeats;
     protocol.random_at_all_queries = options_.random_at_all_queries;
+    protocol.random_inversions = options_.with_inversions && options_.random_inversions;
     protocol.seed = options_.seed;
   }
 

@@ -155,8 +155,8 @@ void GeometryArguments::add_to(CLI::App& command, const std::string& queries_hel
       .add_option("--metrics", metrics,
                   "precision, recall, f_score, margin, inversions. The first four come together at "
                   "no extra cost; inversions cost more and are NaN where they are not in the list. "
-                  "Default: all, but of analyze at more than the final query all without "
-                  "inversions")
+                  "Default: all; of analyze without the random control's inversions, and at more "
+                  "than the final query without any")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->type_name("LIST");
@@ -173,7 +173,8 @@ void GeometryArguments::add_to(CLI::App& command, const std::string& queries_hel
       ->capture_default_str();
 }
 
-GeometryOptions GeometryArguments::options(bool inversions_by_default) const {
+GeometryOptions GeometryArguments::options(bool inversions_by_default,
+                                           bool random_inversions_by_default) const {
   return from_command_line([&] {
     GeometryOptions options;
     options.set_sizes = set_sizes;
@@ -190,6 +191,8 @@ GeometryOptions GeometryArguments::options(bool inversions_by_default) const {
       if (parse_geometry_metric(metric) == GeometryMetric::inversions)
         options.with_inversions = true;
     }
+    options.random_inversions =
+        metrics.empty() ? random_inversions_by_default : options.with_inversions;
     options.random_repeats = random_repeats;
     options.seed = seed;
     check(options);

@@ -61,8 +61,9 @@ struct GeometryArguments {
   std::uint64_t seed = 2027;
 
   void add_to(CLI::App& command, const std::string& queries_help);
-  /// `inversions_by_default`: where --metrics is not given.
-  GeometryOptions options(bool inversions_by_default) const;
+  /// `inversions_by_default`, also of the random ranking: where --metrics is not given.
+  GeometryOptions options(bool inversions_by_default,
+                          bool random_inversions_by_default = false) const;
   /// "last", "all" or "tail:K".
   QuerySelection query_selection() const;
 };

@@ -10,6 +10,10 @@ namespace toplens {
 
 namespace {
 
+bool has_inversions(const GeometryOptions& options, Ranking ranking) {
+  return options.with_inversions && (ranking != Ranking::random || options.random_inversions);
+}
+
 /// Below this product of the norms of y_i and s the published cosine depends on the scale
 /// (theory.md 2).
 constexpr double kLightProduct = 1e-10;
@@ -174,6 +178,7 @@ void HeadGeometry::walk(std::span<const std::uint32_t> order, std::size_t rankin
 
 void HeadGeometry::walk_on_gram(std::span<const std::uint32_t> order, std::size_t ranking,
                                 std::span<Separability> results) {
+  const bool inversions = has_inversions(options_, options_.rankings[ranking]);
   gram_.start(first_visible_, visible_, order, weights_.data());
   scores_.resize(weights_.size());
   for (std::size_t n = 0; n < defined_sizes_; ++n) {
@@ -194,15 +199,16 @@ void HeadGeometry::walk_on_gram(std::span<const std::uint32_t> order, std::size_
         std::fill(scores_.begin(), scores_.end(), 0.0);
       }
       const SeparationCounts counts =
-          counter_.count(scores_.data(), visible_, selected, options_.with_inversions);
+          counter_.count(scores_.data(), visible_, selected, inversions);
       add(results[index(ranking, d, size_positions_[n])],
-          separability(distance, counts, selected.size(), squared_norm));
+          separability(distance, counts, selected.size(), squared_norm, inversions));
     }
   }
 }
 
 void HeadGeometry::walk_on_aggregates(std::span<const std::uint32_t> order, std::size_t ranking,
                                       std::span<Separability> results) {
+  const bool inversions = has_inversions(options_, options_.rankings[ranking]);
   bounded_.start(order);
   for (std::size_t first = 0; first < defined_sizes_; first += BoundedSeparation::kMaxSizes) {
     const std::size_t count = std::min(BoundedSeparation::kMaxSizes, defined_sizes_ - first);
@@ -210,18 +216,20 @@ void HeadGeometry::walk_on_aggregates(std::span<const std::uint32_t> order, std:
     for (std::size_t n = 0; n < count; ++n) {
       for (std::size_t d = 0; d < options_.distances.size(); ++d) {
         const Distance distance = options_.distances[d];
-        const SeparationCounts counts = bounded_.count(n, distance, options_.with_inversions);
+        const SeparationCounts counts = bounded_.count(n, distance, inversions);
         add(results[index(ranking, d, size_positions_[first + n])],
-            separability(distance, counts, sorted_sizes_[first + n], bounded_.squared_norm(n)));
+            separability(distance, counts, sorted_sizes_[first + n], bounded_.squared_norm(n),
+                         inversions));
       }
     }
   }
 }
 
 Separability HeadGeometry::separability(Distance distance, const SeparationCounts& counts,
-                                        std::size_t set_size, double squared_norm) const {
+                                        std::size_t set_size, double squared_norm,
+                                        bool inversions) const {
   Separability result = separability_from_counts(counts, set_size);
-  if (!options_.with_inversions) result.inversions = Separability::kUndefined;
+  if (!inversions) result.inversions = Separability::kUndefined;
   const double score_margin = counts.min_selected - counts.max_unselected;
   if (distance == Distance::euclidean) {
     // The margin as a difference of squares: D itself has lost the light tokens (theory.md (6)).

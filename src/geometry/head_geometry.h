@@ -77,7 +77,7 @@ class HeadGeometry {
   void walk_on_aggregates(std::span<const std::uint32_t> order, std::size_t ranking,
                           std::span<Separability> results);
   Separability separability(Distance distance, const SeparationCounts& counts, std::size_t set_size,
-                            double squared_norm) const;
+                            double squared_norm, bool inversions) const;
 
   GeometryOptions options_;
   std::optional<WalkMethod> given_method_;

@@ -110,6 +110,7 @@ struct GeometryOptions {
   std::uint64_t seed = 2027;
   bool random_at_all_queries = false;  ///< else at a document's final query only
   bool with_inversions = true;         ///< the one metric that costs extra
+  bool random_inversions = true;       ///< with_inversions holds of the random ranking too
 };
 
 /// Throws Error naming an empty list, a size below 1, a value given twice, or no random repeats.

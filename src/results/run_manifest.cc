@@ -61,6 +61,7 @@ Json protocol_json(const Protocol& protocol) {
           {"queries", protocol.queries},
           {"random_repeats", protocol.random_repeats},
           {"random_at_all_queries", protocol.random_at_all_queries},
+          {"random_inversions", protocol.random_inversions},
           {"metrics", protocol.metrics},
           {"theory", protocol.theory},
           {"measures", protocol.measures},

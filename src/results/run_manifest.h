@@ -60,6 +60,7 @@ struct Protocol {
   std::string queries;  ///< "last", "all" or "tail:K"
   int random_repeats = 0;
   bool random_at_all_queries = false;
+  bool random_inversions = false;
   std::uint64_t seed = 0;
   std::string compute;  ///< as resolved: "f32" or "bf16"
   bool theory = false;  ///< whether parts hold what the theory needs

@@ -154,6 +154,7 @@ TEST(RunManifest, EveryProtocolFieldIsASetting) {
   EXPECT_TRUE(differs([](RunManifest& m) { m.protocol.queries = "all"; }));
   EXPECT_TRUE(differs([](RunManifest& m) { m.protocol.random_repeats = 1; }));
   EXPECT_TRUE(differs([](RunManifest& m) { m.protocol.random_at_all_queries = true; }));
+  EXPECT_TRUE(differs([](RunManifest& m) { m.protocol.random_inversions = true; }));
   EXPECT_TRUE(differs([](RunManifest& m) { m.protocol.theory = true; }));
   EXPECT_TRUE(differs([](RunManifest& m) { m.protocol.seed = 1; }));
   EXPECT_TRUE(differs([](RunManifest& m) { m.protocol.compute = "bf16"; }));
