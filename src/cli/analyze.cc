@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
+#include <map>
 #include <new>
 #include <optional>
 
@@ -131,7 +133,9 @@ std::uint64_t measure(AnalysisSetup& setup, const std::vector<WorkTask>& tasks,
                       AnalyzeListener& listener) {
   const auto layers = static_cast<std::uint64_t>(setup.session().config().num_layers);
   LeaderProgress progress(listener, leader);
-  leader.offer(tasks, [&](int part) { return directory.part_path(part); });
+  std::map<int, std::filesystem::path> paths;  // the leader may outlive the directory
+  for (const WorkTask& task : tasks) paths[task.number] = directory.part_path(task.number);
+  leader.offer(tasks, [paths](int part) { return paths.at(part); });
   std::optional<PartRunner> runner;
   const auto tell_received = [&] {
     for (const WorkTask& task : leader.received()) listener.finish_part(layers * task.count);
@@ -167,9 +171,8 @@ void meet_members(WorkLeader& leader, RunManifest& manifest) {
     manifest.ranks.push_back(introduced_rank(texts[i]));
     const std::string difference = introduction_difference(texts[i], own);
     if (difference.empty()) continue;
-    throw Error(fmt::format("rank {} on {}: would not run what rank 0 runs: {} ({})", i + 1,
-                            manifest.ranks.back().host, difference,
-                            "there: on that rank, here: on rank 0"));
+    throw Error(fmt::format("rank {} on {}: runs something else than rank 0: {}", i + 1,
+                            manifest.ranks.back().host, difference));
   }
 }
 
@@ -211,6 +214,7 @@ AnalyzeOutcome lead(const AnalyzeArguments& arguments, AnalyzeListener& listener
       throw_failure(failed.failure());
     }
   } catch (const Error&) {
+    leader.stop();  // no part may arrive while the directory is looked at
     directory.discard_unstarted();
     throw;
   }

@@ -1,9 +1,11 @@
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <memory>
 #include <new>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fmt/core.h>
@@ -76,7 +78,13 @@ class Processes {
   bool speaks() const { return channel_ ? channel_->rank() == 0 : launch_.rank == 0; }
   /// Says what failed, then ends the other processes.
   int fail(int exit_code, const std::string& message) {
-    if (speaks()) fmt::print(stderr, "toplens: {}\n", message);
+    if (!channel_ && launch_.rank != 0) {
+      // All see the same command line; where only this one's is wrong, this one is heard.
+      std::this_thread::sleep_for(std::chrono::seconds(3));
+      fmt::print(stderr, "toplens: rank {}: {}\n", launch_.rank, message);
+    } else if (speaks()) {
+      fmt::print(stderr, "toplens: {}\n", message);
+    }
     std::fflush(stderr);
     if (channel_) channel_->abandon(exit_code);
     return exit_code;

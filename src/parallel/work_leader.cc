@@ -19,7 +19,9 @@ WorkLeader::WorkLeader(Channel& channel) : channel_(channel) {
   if (channel_.size() > 1) thread_ = std::thread([this] { answer_members(); });
 }
 
-WorkLeader::~WorkLeader() {
+WorkLeader::~WorkLeader() { stop(); }
+
+void WorkLeader::stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
@@ -57,11 +59,7 @@ std::vector<WorkTask> WorkLeader::received() {
 
 std::vector<std::string> WorkLeader::dismiss(const std::function<void()>& while_waiting) {
   wait_for(farewells_, while_waiting);
-  {
-    const std::lock_guard lock(mutex_);
-    stop_ = true;
-  }
-  if (thread_.joinable()) thread_.join();
+  stop();
   for (int member = 1; member < channel_.size(); ++member) {
     channel_.send(member, MessageKind::dismissal, "");
   }

@@ -47,7 +47,7 @@ class WorkLeader {
   using PathOfResult = std::function<std::filesystem::path(int task)>;
 
   explicit WorkLeader(Channel& channel);
-  /// Stops answering; members that were not dismissed wait for Channel::abandon().
+  /// stop()
   ~WorkLeader();
   WorkLeader(const WorkLeader&) = delete;
   WorkLeader& operator=(const WorkLeader&) = delete;
@@ -63,6 +63,9 @@ class WorkLeader {
   /// Waits until all results are there: what each member says it did, rank 1 first. Then dismisses
   /// the members. `while_waiting` is called now and then.
   std::vector<std::string> dismiss(const std::function<void()>& while_waiting);
+  /// Stops answering: no further result is written, and members that were not dismissed wait for
+  /// Channel::abandon().
+  void stop();
   /// Throws MemberFailed where a member failed and Error where a result could not be written; so do
   /// the functions above.
   void check();
