@@ -27,3 +27,27 @@ toplens_require(armadillo libarmadillo-dev)
 # thread, for which libgomp is linked by its runtime name so that Clang does not add libomp.
 set(toplens_libraries dnnl hwy sentencepiece pcre2-8 utf8proc netcdf crypto fmt ${CMAKE_DL_LIBS} -l:libgomp.so.1)
 set(toplens_include_directories "")
+
+# MPI is for the executable alone, so that a program that uses the library needs none.
+set(toplens_mpi_source no_mpi_channel.cc)
+set(toplens_mpi_library "")
+if(NOT TOPLENS_MPI MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "TOPLENS_MPI is ${TOPLENS_MPI}: expected AUTO, ON or OFF")
+endif()
+if(NOT TOPLENS_MPI STREQUAL "OFF")
+  set(MPI_CXX_SKIP_MPICXX ON)  # the C interface is enough
+  find_package(MPI QUIET COMPONENTS CXX)
+  if(MPI_CXX_FOUND)
+    set(toplens_mpi_source mpi_channel.cc)
+    set(toplens_mpi_library MPI::MPI_CXX)
+    message(STATUS "MPI: ${MPI_CXX_COMPILER}, version ${MPI_CXX_VERSION}")
+  else()
+    set(mpi_missing "MPI not found: install the Debian packages libopenmpi-dev and openmpi-bin, or load "
+                    "your cluster's MPI so that mpicxx is in PATH")
+    string(CONCAT mpi_missing ${mpi_missing})
+    if(TOPLENS_MPI STREQUAL "ON")
+      message(FATAL_ERROR "${mpi_missing}")
+    endif()
+    message(STATUS "${mpi_missing}; toplens is built for one machine")
+  endif()
+endif()

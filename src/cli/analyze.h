@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "cli/measures_options.h"
 #include "cli/options.h"
 #include "cli/theory_options.h"
+#include "parallel/channel.h"
 #include "parallel/progress.h"
 #include "results/run_manifest.h"
 
@@ -51,5 +53,19 @@ struct AnalyzeOutcome {
 /// corpus -> tokens -> lanes through layers -> observers of the stages -> parts -> pooled results.
 /// Finished parts of a resumed run are kept.
 AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& listener);
+/// The same as rank 0 of several processes, which share the documents; closes the channel when the
+/// others are no longer needed. Another rank's failure is thrown as this one's would be.
+AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& listener,
+                       Channel& channel);
+
+/// This process failed and rank 0 knows why: it ends the run.
+class FailureReported : public std::runtime_error {
+ public:
+  FailureReported() : std::runtime_error("failed; rank 0 says why") {}
+};
+
+/// Computes documents for rank 0 as one of the other ranks, until none are left; closes the
+/// channel. Throws FailureReported.
+void assist_analysis(const AnalyzeArguments& arguments, Channel& channel);
 
 }  // namespace toplens

@@ -34,11 +34,12 @@ class TerminalListener : public AnalyzeListener {
   std::uint64_t done_before_ = 0;  ///< in the part's earlier passes
 };
 
-void run(const AnalyzeArguments& arguments) {
+void run(const AnalyzeArguments& arguments, Channel& channel) {
+  if (channel.rank() > 0) return assist_analysis(arguments, channel);
   TerminalListener listener;
   AnalyzeOutcome outcome;
   try {
-    outcome = analyze(arguments, listener);
+    outcome = analyze(arguments, listener, channel);
   } catch (const Interrupted&) {
     print_note(
         fmt::format("\nFinished parts are kept in {}; go on with the same command and --resume",
@@ -65,7 +66,8 @@ void run(const AnalyzeArguments& arguments) {
 }  // namespace
 
 void add_analyze_command(CLI::App& app, Action& action,
-                         const std::vector<std::string>& command_line) {
+                         const std::vector<std::string>& command_line,
+                         const OpenChannel& open_channel) {
   const auto arguments = std::make_shared<AnalyzeArguments>();
   arguments->command_line = command_line;
   CLI::App& command = *app.add_subcommand(
@@ -98,13 +100,17 @@ void add_analyze_command(CLI::App& app, Action& action,
                    "Go on with the interrupted run in --out; finished parts are kept");
   command.add_flag("--json", arguments->json,
                    "Curves, theory and regimes as one JSON object on stdout");
-  command.callback([&action, arguments, predictions] {
+  const auto with_mpi = std::make_shared<bool>(false);
+  command.add_flag("--mpi", *with_mpi,
+                   "Share the documents among MPI's ranks. Needed only with launchers other than "
+                   "mpirun and srun, which are recognised (docs/cluster.md)");
+  command.callback([&action, arguments, predictions, with_mpi, open_channel] {
     for (const CLI::Option* option : predictions) {
       if (arguments->theory == "off" && option->count() > 0) {
         throw UsageError(fmt::format("{} needs --theory on", option->get_name()));
       }
     }
-    action = [arguments] { run(*arguments); };
+    action = [arguments, with_mpi, open_channel] { run(*arguments, open_channel(*with_mpi)); };
   });
 }
 

@@ -1,8 +1,11 @@
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <new>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fmt/core.h>
@@ -13,6 +16,8 @@
 #include "cli/interrupt.h"
 #include "cli/usage_error.h"
 #include "kernels/simd_level.h"
+#include "parallel/launch.h"
+#include "parallel/mpi_channel.h"
 #include "results/build_info.h"
 
 namespace {
@@ -49,7 +54,50 @@ void check_command(const CLI::App& app, const std::vector<std::string>& command_
   throw toplens::UsageError(fmt::format("unknown command '{}'; expected one of {}", first, names));
 }
 
-int run(int argc, char** argv) {
+/// Several processes of a command that one process runs would all do the same.
+void check_launch(const CLI::App& app, const toplens::Launch& launch) {
+  const std::string command = app.get_subcommands().front()->get_name();
+  if (launch.size == 1 || command == "analyze") return;
+  throw toplens::UsageError(
+      fmt::format("{} started {} processes, but '{}' runs in one: only 'analyze' shares its work",
+                  launch.launcher, launch.size, command));
+}
+
+/// The processes that a launcher started together, and this one among them.
+class Processes {
+ public:
+  toplens::Channel& open(bool with_mpi) {
+    if (with_mpi || launch_.size > 1) {
+      channel_ = toplens::open_mpi_channel(launch_);
+    } else {
+      channel_ = std::make_unique<toplens::LoneChannel>();
+    }
+    return *channel_;
+  }
+  const toplens::Launch& launch() const { return launch_; }
+  /// One of them speaks for all.
+  bool speaks() const { return channel_ ? channel_->rank() == 0 : launch_.rank == 0; }
+  /// Says what failed, then ends the other processes.
+  int fail(int exit_code, const std::string& message) {
+    if (!channel_ && launch_.rank != 0) {
+      // All see the same command line; where only this one's is wrong, this one is heard.
+      std::this_thread::sleep_for(std::chrono::seconds(3));
+      fmt::print(stderr, "toplens: rank {}: {}\n", launch_.rank, message);
+    } else if (speaks()) {
+      fmt::print(stderr, "toplens: {}\n", message);
+    }
+    std::fflush(stderr);
+    if (channel_) channel_->abandon(exit_code);
+    return exit_code;
+  }
+
+ private:
+  toplens::Launch launch_ =
+      toplens::find_launch([](const char* variable) { return std::getenv(variable); });
+  std::unique_ptr<toplens::Channel> channel_;
+};
+
+int run(int argc, char** argv, Processes& processes) {
   using namespace toplens;
   CLI::App app(
       "toplens puts a top-N selection lens on attention in large language models.\n"
@@ -59,7 +107,8 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   const std::vector<std::string> command_line(argv, argv + argc);
   Action action;
-  add_analyze_command(app, action, command_line);
+  add_analyze_command(app, action, command_line,
+                      [&](bool with_mpi) -> Channel& { return processes.open(with_mpi); });
   add_capture_command(app, action);
   add_geometry_command(app, action);
   add_compare_command(app, action);
@@ -77,30 +126,24 @@ int run(int argc, char** argv) {
     check_command(app, command_line);
     app.parse(argc, argv);
     if (const char* level = std::getenv("TOPLENS_SIMD")) force_simd_level(level);
+    check_launch(app, processes.launch());
     note_interrupts();
     action();
     return 0;
-  } catch (const CLI::CallForHelp& help) {
-    return app.exit(help);
-  } catch (const CLI::CallForAllHelp& help) {
-    return app.exit(help);
-  } catch (const CLI::CallForVersion& version) {
-    return app.exit(version);
+  } catch (const CLI::Success& asked) {  // for help or the version
+    return processes.speaks() ? app.exit(asked) : 0;
   } catch (const CLI::ParseError& error) {
-    fmt::print(stderr, "toplens: {} (see 'toplens --help')\n", error.what());
-    return kBadUsage;
+    return processes.fail(kBadUsage, fmt::format("{} (see 'toplens --help')", error.what()));
   } catch (const UsageError& error) {
-    fmt::print(stderr, "toplens: {}\n", error.what());
-    return kBadUsage;
+    return processes.fail(kBadUsage, error.what());
   } catch (const Error& error) {
-    fmt::print(stderr, "toplens: {}\n", error.what());
-    return kWorkFailed;
+    return processes.fail(kWorkFailed, error.what());
   } catch (const Interrupted&) {
-    fmt::print(stderr, "toplens: interrupted\n");
-    return kInterrupted;
+    return processes.fail(kInterrupted, "interrupted");
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "toplens: out of memory; try a smaller --memory or --context-length\n");
-    return kWorkFailed;
+    return processes.fail(kWorkFailed, "out of memory; try a smaller --memory or --context-length");
+  } catch (const std::exception& error) {
+    return processes.fail(kWorkFailed, error.what());
   }
 }
 
@@ -108,7 +151,8 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
-    return run(argc, argv);
+    Processes processes;
+    return run(argc, argv, processes);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "toplens: %s\n", error.what());
     return kWorkFailed;

@@ -308,6 +308,10 @@ void write_netcdf(const std::filesystem::path& path, const Dataset& dataset) {
   write_file_atomically(path, std::string_view(encode(path.string(), dataset)));
 }
 
+std::string netcdf_contents(const std::string& name, const Dataset& dataset) {
+  return encode(name, dataset);
+}
+
 struct NetcdfReader::State {
   std::string name;
   std::uint64_t most_elements = 0;

@@ -18,6 +18,8 @@ namespace toplens {
 ///
 /// netCDF and HDF5 are not thread-safe: all calls of this header come from one thread at a time.
 void write_netcdf(const std::filesystem::path& path, const Dataset& dataset);
+/// What write_netcdf writes, for a file elsewhere; errors call it `name`.
+std::string netcdf_contents(const std::string& name, const Dataset& dataset);
 
 /// Entries [first, first + count) of one dimension.
 struct DimensionSlice {

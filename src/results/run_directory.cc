@@ -289,6 +289,11 @@ void RunDirectory::write_part(int index, Dataset part) {
   write_netcdf(part_path(index), part);
 }
 
+std::string RunDirectory::part_contents(int index, Dataset part, const RunManifest& manifest) {
+  part.attributes()[kSettingsAttribute] = settings_digest(manifest.settings());
+  return netcdf_contents(toplens::part_path("", index).string(), part);
+}
+
 PartsReader RunDirectory::open_parts(int count) const {
   return PartsReader(path_, count, settings_sha256_);
 }

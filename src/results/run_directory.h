@@ -64,6 +64,8 @@ class RunDirectory {
   std::vector<int> finished_parts() const;
   /// `part` has the leading dimension `document`, and gets the digest of the run's settings.
   void write_part(int index, Dataset part);
+  /// What write_part writes, for a process that sends it to the one that has the directory.
+  static std::string part_contents(int index, Dataset part, const RunManifest& manifest);
   /// Parts 0 .. count - 1. Throws Error naming a part that is absent, damaged or of another run,
   /// and what to do.
   PartsReader open_parts(int count) const;

@@ -139,6 +139,16 @@ Json RunManifest::to_json() const {
   json["timings"] = {{"wall_seconds", std::move(stages)},
                      {"total_wall_seconds", total},
                      {"cpu_seconds", cpu_seconds}};
+  Json processes = Json::array();
+  for (const RankRecord& rank : ranks) {
+    processes.push_back({{"host", rank.host},
+                         {"threads", rank.threads},
+                         {"documents", rank.documents},
+                         {"cpu_seconds", rank.cpu_seconds},
+                         {"peak_resident_bytes", rank.peak_resident_bytes}});
+  }
+  json["ranks"] = std::move(processes);
+  json["gathered"] = {{"bytes", gathered_bytes}, {"seconds", gather_seconds}};
   json["peak_memory_bytes"] = {{"resident", or_null(peak_resident_bytes)},
                                {"anonymous", or_null(peak_anonymous_bytes)}};
   return json;

@@ -77,6 +77,15 @@ struct StageTiming {
   double wall_seconds = 0;
 };
 
+/// A process of the run, what it did.
+struct RankRecord {
+  std::string host;
+  int threads = 0;
+  std::uint64_t documents = 0;  ///< computed here, not read from finished parts
+  double cpu_seconds = 0;
+  std::uint64_t peak_resident_bytes = 0;
+};
+
 /// A run as run.json records it.
 struct RunManifest {
   bool complete = false;
@@ -90,7 +99,10 @@ struct RunManifest {
   int threads = 0;
   std::uint64_t memory_budget_bytes = 0;
   std::vector<StageTiming> timings;
-  double cpu_seconds = 0;
+  std::vector<RankRecord> ranks;  ///< rank 0 first
+  std::uint64_t gathered_bytes = 0;
+  double gather_seconds = 0;  ///< rank 0's for receiving and writing other ranks' parts
+  double cpu_seconds = 0;     ///< of all ranks
   std::optional<std::uint64_t> peak_resident_bytes;   ///< mapped weights included
   std::optional<std::uint64_t> peak_anonymous_bytes;  ///< without them, looked at after each part
 

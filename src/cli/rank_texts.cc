@@ -1,0 +1,56 @@
+#include "cli/rank_texts.h"
+
+#include <nlohmann/json.hpp>
+
+#include "io/json_text.h"
+#include "parallel/channel.h"
+#include "results/build_info.h"
+
+namespace toplens {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+}  // namespace
+
+std::string introduction_text(const RunManifest& manifest) {
+  const BuildInfo build = build_info();
+  const Json json = {{"host", host_name()},
+                     {"threads", manifest.threads},
+                     {"run",
+                      {{"version", build.version},
+                       {"git_commit", build.git_commit},
+                       {"compiler", build.compiler},
+                       {"libraries", manifest.library_versions},
+                       {"settings", manifest.settings()}}}};
+  return json.dump();
+}
+
+RankRecord introduced_rank(const std::string& introduction) {
+  const Json json = parse_json(introduction, "a rank's introduction");
+  RankRecord record;
+  record.host = json.at("host");
+  record.threads = json.at("threads");
+  return record;
+}
+
+std::string introduction_difference(const std::string& there, const std::string& here) {
+  return first_difference(parse_json(there, "a rank's introduction").at("run"),
+                          parse_json(here, "a rank's introduction").at("run"));
+}
+
+std::string farewell_text(const RankRecord& record) {
+  const Json json = {{"documents", record.documents},
+                     {"cpu_seconds", record.cpu_seconds},
+                     {"peak_resident_bytes", record.peak_resident_bytes}};
+  return json.dump();
+}
+
+void add_farewell(const std::string& farewell, RankRecord& record) {
+  const Json json = parse_json(farewell, "a rank's farewell");
+  record.documents = json.at("documents");
+  record.cpu_seconds = json.at("cpu_seconds");
+  record.peak_resident_bytes = json.at("peak_resident_bytes");
+}
+
+}  // namespace toplens
