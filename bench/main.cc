@@ -81,8 +81,8 @@ class QuietListener : public AnalyzeListener {
 
 /// What the whole command with its results on disk takes besides its pass over the model.
 struct AroundPass {
-  double all = 0;      ///< seconds
-  double pooling = 0;  ///< of them, results made of the parts
+  double all = 0;          ///< seconds
+  double pooling_cpu = 0;  ///< of all threads, of making results from the parts
 };
 
 AroundPass seconds_around_pass(const Arguments& arguments, int threads, const char* theory) {
@@ -102,7 +102,7 @@ AroundPass seconds_around_pass(const Arguments& arguments, int threads, const ch
   fs::remove_all(analysis.out);
   AroundPass around;
   for (const auto& timing : outcome.manifest.timings) {
-    if (timing.name == "pool") around.pooling = timing.wall_seconds;
+    if (timing.name == "pool") around.pooling_cpu = timing.cpu_seconds;
     if (timing.name == "prepare" || timing.name == "pool") around.all += timing.wall_seconds;
   }
   return around;
@@ -144,7 +144,7 @@ class Suite {
     const double around = plain_results.all;
     const ModelConfig& config = session.config();
     const double core_ms =
-        1e3 * threads_ * (theory_results.pooling - plain_results.pooling) /
+        1e3 * (theory_results.pooling_cpu - plain_results.pooling_cpu) /
         (static_cast<double>(kDocuments) * config.num_layers * config.num_query_heads);
     add(theory_, core_ms, core_ms / kTheoryCoreMilliseconds);
     for (std::size_t round = 0; round < final_query_inside_.samples.size(); ++round) {

@@ -28,12 +28,14 @@ namespace {
 
 class Stopwatch {
  public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  StageTiming stop(std::string stage) const {
+    const std::chrono::duration<double> wall = std::chrono::steady_clock::now() - start_;
+    return {std::move(stage), wall.count(), process_cpu_seconds() - start_cpu_};
   }
 
  private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  double start_cpu_ = process_cpu_seconds();
 };
 
 /// Documents of a part: of an existing run as it has them, else so few that every rank gets two.
@@ -205,7 +207,7 @@ AnalyzeOutcome lead(const AnalyzeArguments& arguments, AnalyzeListener& listener
     listener.start(layers * remaining, static_cast<double>(setup.text().loaded.context_length) /
                                            static_cast<double>(layers));
   }
-  manifest.timings.push_back({"prepare", whole.seconds()});
+  manifest.timings.push_back(whole.stop("prepare"));
   const Stopwatch measuring;
   try {
     try {
@@ -220,11 +222,11 @@ AnalyzeOutcome lead(const AnalyzeArguments& arguments, AnalyzeListener& listener
   }
   // The other ranks are free from here on: what follows is work for one.
   channel.close();
-  if (remaining > 0) manifest.timings.push_back({"measure", measuring.seconds()});
+  if (remaining > 0) manifest.timings.push_back(measuring.stop("measure"));
 
   const Stopwatch pooling;
   pool(directory, manifest, setup.session().pool(), setup.stages(), outcome);
-  manifest.timings.push_back({"pool", pooling.seconds()});
+  manifest.timings.push_back(pooling.stop("pool"));
   manifest.peak_resident_bytes = process_memory().peak_resident_bytes;
   manifest.ranks.front().cpu_seconds = process_cpu_seconds();
   manifest.ranks.front().peak_resident_bytes = *manifest.peak_resident_bytes;

@@ -130,13 +130,15 @@ Json RunManifest::to_json() const {
   json["documents_per_part"] = documents_per_part;
   json["threads"] = threads;
   json["memory_budget_bytes"] = memory_budget_bytes;
-  Json stages = Json::object();
+  Json stages = Json::object(), stages_cpu = Json::object();
   double total = 0;
   for (const StageTiming& stage : timings) {
     stages[stage.name] = stage.wall_seconds;
+    stages_cpu[stage.name] = stage.cpu_seconds;
     total += stage.wall_seconds;
   }
   json["timings"] = {{"wall_seconds", std::move(stages)},
+                     {"stage_cpu_seconds", std::move(stages_cpu)},
                      {"total_wall_seconds", total},
                      {"cpu_seconds", cpu_seconds}};
   Json processes = Json::array();

@@ -75,6 +75,7 @@ struct Protocol {
 struct StageTiming {
   std::string name;
   double wall_seconds = 0;
+  double cpu_seconds = 0;  ///< of the process, all threads together
 };
 
 /// A process of the run, what it did.
