@@ -94,16 +94,16 @@ def main():
         f"{costs['rate'] / 1e6:.0f} MB/s;\npooling {fixed:.1f} s + {1000 * per_document:.1f} ms per document = "
         f"{pooling:.0f} s; {costs['prepare']:.1f} s before the first document.\n"
     )
-    print(f"| ranks | documents per part | {arguments.documents} documents | speed-up | efficiency "
-          "| rank 0 gathers | with pooling |")
+    print(f"| ranks | documents per part | {arguments.documents} documents | efficiency "
+          "| rank 0 gathers | with pooling | speed-up with it |")
     print("|---|---|---|---|---|---|---|")
     alone = None
     for count in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024):
         per_part, seconds, share = simulate(arguments.documents, count, costs)
         seconds += costs["prepare"]
         alone = alone or seconds
-        print(f"| {count} | {per_part} | {seconds:.0f} s | {alone / seconds:.1f} "
-              f"| {alone / seconds / count:.0%} | {share:.0%} of the time | {seconds + pooling:.0f} s |")
+        print(f"| {count} | {per_part} | {seconds:.0f} s | {alone / seconds / count:.0%} | {share:.0%} of the time "
+              f"| {seconds + pooling:.0f} s | {(alone + pooling) / (seconds + pooling):.1f} |")
 
 
 if __name__ == "__main__":
