@@ -37,17 +37,17 @@ std::vector<TokenWindow> other_windows(const LossText& text, std::size_t count) 
 }
 
 BudgetRequest parse_request(const BudgetArguments& arguments) {
-  if (arguments.ranking.empty() || arguments.rule.empty()) {
-    throw UsageError("--ranking and --rule are required where a budget is to be found");
+  if (arguments.ranking.empty() || arguments.rule.empty() || !arguments.tolerance) {
+    throw UsageError(
+        "--ranking, --rule and --tolerance are required where a budget is to be found");
   }
-  if (!(arguments.tolerance > 0)) {
-    throw UsageError(fmt::format("--tolerance: {} must be above 0", arguments.tolerance));
-  }
+  check_tolerances({&*arguments.tolerance, 1});
+  check_set_sizes(arguments.set_sizes);
   return from_command_line([&] {
     BudgetRequest request;
     request.ranking = parse_ranking(arguments.ranking);
     request.rule = parse_removal_rule(arguments.rule);
-    request.tolerance = arguments.tolerance;
+    request.tolerance = *arguments.tolerance;
     request.seed = arguments.seed;
     for (const std::string& text : arguments.allocations) {
       const AllocationRule rule = parse_allocation(text);

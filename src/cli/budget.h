@@ -1,21 +1,21 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/export_options.h"
-#include "cli/intervene.h"
+#include "cli/intervention_options.h"
+#include "intervention/treated_loss.h"
 #include "results/budget_file.h"
 
 namespace toplens {
 
 /// The command line of `budget`, parsed.
-struct BudgetArguments {
-  EngineArguments engine;
-  LossTextArguments text;
+struct BudgetArguments : LossRunArguments {
   int verify_documents = 0;  ///< 0: as many as --documents
   std::string ranking, rule;
-  double tolerance = 0;
+  std::optional<double> tolerance;
   std::vector<std::string> allocations = {"uniform", "geometric", "sensitivity"};
   std::vector<int> set_sizes;  ///< of the loss curves; none: powers of two
   std::string scan_from, verify;
@@ -23,12 +23,6 @@ struct BudgetArguments {
   int cache_context = 0;  ///< 0: the context length
   std::string cache_dtype = "bf16";
   ExportArguments exports;
-  std::uint64_t seed = 2027;
-  int lanes = 64;
-  std::string out;
-  bool resume = false;
-  bool json = false;
-  std::vector<std::string> command_line;
 };
 
 struct BudgetOutcome {

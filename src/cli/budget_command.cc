@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 
 #include <fmt/format.h>
@@ -22,10 +23,16 @@ std::string interval_text(const std::optional<Interval>& interval) {
 
 std::string line(const std::string& what, const KeptTokens& tokens, const std::string& predicted) {
   const std::int64_t total = total_kept(tokens.kept);
-  return fmt::format("{:<32}{:>9}{:>10.2f}{:>11}{:>+12.2f}{:>+10.2f}  {}\n", what, total,
+  return fmt::format("{:<36}{:>9}{:>10.2f}{:>11}{:>+12.2f}{:>+10.2f}  {}\n", what, total,
                      static_cast<double>(total) / static_cast<double>(tokens.kept.size()),
                      predicted, 100 * tokens.calibration_change, 100 * tokens.verified_change,
                      interval_text(tokens.verified_interval));
+}
+
+/// "N = 3", or "N = 3, 4" where the total does not divide.
+std::string sizes(const KeptTokens& uniform) {
+  const auto [least, most] = std::minmax_element(uniform.kept.begin(), uniform.kept.end());
+  return *least == *most ? fmt::format("N = {}", *least) : fmt::format("N = {}, {}", *least, *most);
 }
 
 std::string report(const BudgetOutcome& outcome) {
@@ -37,19 +44,18 @@ std::string report(const BudgetOutcome& outcome) {
       100 * record.request.tolerance, name(record.request.ranking), name(record.request.rule),
       record.protocol, record.verification_documents,
       record.separate_verification ? "other documents" : "documents, the same ones");
-  text += fmt::format("{:<32}{:>9}{:>10}{:>11}{:>12}{:>10}  {}\n", "kept tokens", "total",
+  text += fmt::format("{:<36}{:>9}{:>10}{:>11}{:>12}{:>10}  {}\n", "kept tokens", "total",
                       "per head", "predicted", "calibrated", "verified", "95%, all in percent");
   text += line(fmt::format("uniform N* = {}", result.uniform_at_equal_loss.kept.front()),
                result.uniform_at_equal_loss, "");
   for (const AllocatedBudget& budget : result.budgets) {
     text += line(std::string(name(budget.allocation)), budget.budget,
                  fmt::format("{:+.2f}", 100 * budget.predicted_change));
-    text += line(
-        fmt::format("  uniform at equal total, N = {}", budget.uniform_at_equal_total.kept.front()),
-        budget.uniform_at_equal_total, "");
+    text += line("  uniform at equal total, " + sizes(budget.uniform_at_equal_total),
+                 budget.uniform_at_equal_total, "");
     if (const std::optional<int> size = budget.uniform_size_at_equal_verified_loss) {
       const auto total = *size * static_cast<std::int64_t>(budget.budget.kept.size());
-      text += fmt::format("{:<32}{:>9}{:>10.2f}\n", "  uniform at equal verified loss", total,
+      text += fmt::format("{:<36}{:>9}{:>10.2f}\n", "  uniform at equal verified loss", total,
                           static_cast<double>(*size));
     }
   }
@@ -130,71 +136,61 @@ void add_budget_command(CLI::App& app, Action& action,
       "losses and verified");
   arguments->engine.add_to(command);
   arguments->text.add_to(command, false);
-  const auto add_list = [&](const std::string& option, auto& values, const std::string& help) {
-    return command.add_option(option, values, help)
-        ->delimiter(',')
-        ->allow_extra_args(false)
-        ->type_name("LIST");
+  std::vector<CLI::Option*> of_a_search;  // what --verify has no use for
+  const auto searching = [&](CLI::Option* option) {
+    of_a_search.push_back(option);
+    return option;
   };
-  command
-      .add_option("--verify-documents", arguments->verify_documents,
-                  "Further documents, on which the budgets are verified (default: as many as "
-                  "--documents)")
+  searching(command.add_option("--verify-documents", arguments->verify_documents,
+                               "Further documents, on which the budgets are verified (default: as "
+                               "many as --documents)"))
       ->check(CLI::Range(1, 1 << 30))
       ->type_name("D");
-  command.add_option("--ranking", arguments->ranking,
-                     "What keeps a token: attention, contribution, random, positional");
-  command.add_option("--rule", arguments->rule,
-                     "What happens to the others' weights: delete, renormalize");
-  command.add_option("--tolerance", arguments->tolerance,
-                     "Relative loss increase that the whole budget may cost, as in 0.05");
-  add_list(
-      "--allocations", arguments->allocations,
-      "Rules that share out the tokens: uniform, geometric (selectivity and F), sensitivity (the "
-      "heads' measured loss curves)")
+  searching(command.add_option("--ranking", arguments->ranking, kRankingHelp));
+  searching(command.add_option("--rule", arguments->rule, kRuleHelp));
+  searching(
+      command.add_option("--tolerance", arguments->tolerance,
+                         "Relative loss increase that the whole budget may cost, as in 0.05"));
+  searching(
+      add_list_option(command, "--allocations", arguments->allocations,
+                      "Rules that share out the tokens: uniform, geometric (selectivity and F), "
+                      "sensitivity (the heads' measured loss curves)"))
       ->capture_default_str();
-  add_list("--set-sizes", arguments->set_sizes,
-           "N at which each head's loss curve is measured (default: powers of two below the "
-           "context); fewer are faster");
-  command
-      .add_option(
+  searching(add_list_option(command, "--set-sizes", arguments->set_sizes,
+                            "N at which each head's loss curve is measured (default: powers of two "
+                            "below the context); fewer are faster"));
+  searching(
+      command.add_option(
           "--scan-from", arguments->scan_from,
           "Take the heads' losses from this directory of 'intervene --scan heads' or 'budget' "
-          "with the same model, text and protocol; what it lacks is measured")
+          "with the same model, text and protocol; what it lacks is measured"))
       ->type_name("DIR");
-  command
-      .add_option("--verify", arguments->verify,
-                  "Find nothing: run the budgets of this budget.json on the text")
-      ->type_name("FILE");
-  command
-      .add_option("--kv-aggregation", arguments->aggregation,
-                  "Tokens of a KV head from those of its query heads: max, mean, min")
+  searching(command.add_option("--kv-aggregation", arguments->aggregation,
+                               "Tokens of a KV head from those of its query heads: max, mean, min"))
       ->capture_default_str();
-  command
-      .add_option("--cache-context", arguments->cache_context,
-                  "Tokens of the KV cache whose bytes are given (default: the context length)")
+  searching(command.add_option("--cache-context", arguments->cache_context,
+                               "Tokens of the KV cache whose bytes are given (default: the context "
+                               "length)"))
       ->check(CLI::Range(1, 1 << 30))
       ->type_name("T");
-  command.add_option("--cache-dtype", arguments->cache_dtype, "Its type: bf16, f16, f32")
+  searching(command.add_option("--cache-dtype", arguments->cache_dtype, "Its type: bf16, f16, f32"))
       ->capture_default_str();
   arguments->exports.add_to(command);
-  add_seed_option(command, arguments->seed, "Seed of the random rankings and of the bootstrap");
-  command
-      .add_option(
-          "--lanes", arguments->lanes,
-          "Lanes (a document under a treatment) that go through the layers together, at most "
-          "and as memory allows; results do not depend on it")
-      ->check(CLI::Range(1, 1 << 20))
-      ->type_name("K")
-      ->capture_default_str();
-  command
-      .add_option("--out", arguments->out,
-                  "Directory for budget.json, the measured curves (interventions.csv, .nc) and the "
-                  "files of --export")
-      ->type_name("DIR");
-  command.add_flag("--resume", arguments->resume,
-                   "Go on with the interrupted run in --out; what it evaluated is kept");
-  command.add_flag("--json", arguments->json, "budget.json on stdout");
+  arguments->add_run_options_to(
+      command,
+      "Directory for budget.json, the measured curves (interventions.csv, .nc) and the files of "
+      "--export",
+      "budget.json on stdout");
+  for (const char* option : {"--export", "--out", "--resume"}) {
+    of_a_search.push_back(command.get_option(option));
+  }
+  CLI::Option* verify =
+      command
+          .add_option("--verify", arguments->verify,
+                      "Find nothing: run the budgets of this budget.json on the text, with the "
+                      "ranking and rule that stand there")
+          ->type_name("FILE");
+  for (CLI::Option* option : of_a_search) verify->excludes(option);
   command.callback([&action, arguments] { action = [arguments] { run(*arguments); }; });
 }
 

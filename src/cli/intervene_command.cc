@@ -108,13 +108,13 @@ std::string record_lines(const InterventionResults& results, int context_length)
 
 std::string needed_lines(const InterventionResults& results, int context_length) {
   std::string text =
-      fmt::format("{:<13}{:<13}{:<10}{:>10}{:>6}{:>10}  {:<12}{}\n", "ranking", "rule", "scope",
+      fmt::format("{:<13}{:<13}{:<10}{:>10}{:>6}{:>10}  {:<14}{}\n", "ranking", "rule", "scope",
                   "tolerance", "N*", "change", "95% of N*", "evaluated sizes");
   for (const NeededSizeRecord& record : results.needed_sizes) {
     if (record.context_length != context_length) continue;
     const Intervention& intervention = record.needed.intervention;
     text += fmt::format(
-        "{:<13}{:<13}{:<10}{:>8g} %{:>6}{:>+8.2f} %  {:<12}{}\n", name(intervention.ranking),
+        "{:<13}{:<13}{:<10}{:>8g} %{:>6}{:>+8.2f} %  {:<14}{}\n", name(intervention.ranking),
         name(intervention.rule), name(intervention.scope), 100 * record.needed.tolerance,
         record.needed.set_size, 100 * record.relative_change,
         record.interval ? fmt::format("{:g} to {:g}", record.interval->low, record.interval->high)
@@ -130,7 +130,12 @@ std::string scan_tables(const InterventionResults& results, int context_length) 
   std::optional<std::tuple<Ranking, RemovalRule, int>> table;
   std::vector<const InterventionRecord*> records;
   for (const InterventionRecord& record : results.records) {
-    if (record.treatment && record.context_length == context_length) records.push_back(&record);
+    if (record.context_length != context_length) continue;
+    if (record.treatment) {
+      records.push_back(&record);
+    } else {
+      text = fmt::format("untreated NLL {:.5f}", mean_nll(record.document_nll));
+    }
   }
   const auto key = [](const InterventionRecord& record) {
     const SizedIntervention& treated = *record.treatment;
@@ -144,9 +149,9 @@ std::string scan_tables(const InterventionResults& results, int context_length) 
     if (table != key(*record)) {
       table = key(*record);
       layer = -1;
-      text += fmt::format("\nchange of the NLL in percent, {} ranking, {}, N = {}\n  layer",
-                          name(treated.intervention.ranking), name(treated.intervention.rule),
-                          treated.set_size);
+      text += fmt::format("{}change of the NLL in percent, {} ranking, {}, N = {}\n  layer",
+                          text.empty() ? "" : "\n\n", name(treated.intervention.ranking),
+                          name(treated.intervention.rule), treated.set_size);
       for (int head = 0; results.scan == Scan::heads && head < results.num_query_heads; ++head) {
         text += fmt::format("{:>9}", fmt::format("head {}", head));
       }
@@ -215,49 +220,23 @@ void add_intervene_command(CLI::App& app, Action& action,
       "How many tokens are enough: the model's loss where attention keeps only the top N tokens");
   arguments->engine.add_to(command);
   arguments->text.add_to(command, true);
-  const auto add_list = [&](const std::string& option, auto& values, const std::string& help) {
-    return command.add_option(option, values, help)
-        ->delimiter(',')
-        ->allow_extra_args(false)
-        ->type_name("LIST");
-  };
-  add_list("--ranking", arguments->rankings,
-           "What keeps a token: attention, contribution (weight times value norm), random, "
-           "positional (token 0 and the most recent)")
-      ->required();
-  add_list("--rule", arguments->rules,
-           "What happens to the others' weights: delete (they become 0), renormalize (and the kept "
-           "ones are divided by their sum)")
-      ->required();
-  add_list("--scope", arguments->scopes, "Where: model, layer:L, head:L.H, counted from 0")
-      ->capture_default_str();
-  add_list("--set-sizes", arguments->set_sizes, "Numbers N of tokens kept, as in 4,16,64");
-  add_list(
-      "--tolerance", arguments->tolerances,
+  add_list_option(command, "--ranking", arguments->rankings, kRankingHelp)->required();
+  add_list_option(command, "--rule", arguments->rules, kRuleHelp)->required();
+  add_list_option(command, "--scope", arguments->scopes, kScopeHelp)->capture_default_str();
+  add_list_option(command, "--set-sizes", arguments->set_sizes,
+                  "Numbers N of tokens kept, as in 4,16,64");
+  add_list_option(
+      command, "--tolerance", arguments->tolerances,
       "Instead of --set-sizes: find the smallest N whose relative loss increase is within these "
       "tolerances, as in 0.01,0.05,0.10");
   command
       .add_option("--scan", arguments->scan,
                   "layers or heads: treat every layer (head) alone, one after the other")
       ->type_name("WHAT");
-  add_seed_option(command, arguments->seed, "Seed of the random rankings and of the bootstrap");
-  command
-      .add_option(
-          "--lanes", arguments->lanes,
-          "Lanes (a document under a treatment) that go through the layers together, at most "
-          "and as memory allows; results do not depend on it")
-      ->check(CLI::Range(1, 1 << 20))
-      ->type_name("K")
-      ->capture_default_str();
-  command
-      .add_option("--out", arguments->out,
-                  "Directory for interventions.csv, interventions.nc and, with --tolerance, "
-                  "needed_sizes.csv: new, or one without these files")
-      ->type_name("DIR");
-  command.add_flag("--resume", arguments->resume,
-                   "Go on with the interrupted run in --out; what it evaluated is kept");
-  command.add_flag(
-      "--json", arguments->json,
+  arguments->add_run_options_to(
+      command,
+      "Directory for interventions.csv, interventions.nc and, with --tolerance, "
+      "needed_sizes.csv: new, or one without these files",
       "An array of records on stdout; with --tolerance an object with needed_sizes and "
       "evaluations");
   command.callback([&action, arguments] { action = [arguments] { run(*arguments); }; });

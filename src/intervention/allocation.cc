@@ -82,9 +82,15 @@ std::int64_t total_kept(std::span<const int> kept) {
 }
 
 std::vector<int> allocate_uniform(std::size_t num_heads, std::int64_t total, int num_visible) {
-  const std::int64_t each = total / static_cast<std::int64_t>(num_heads);
-  return std::vector<int>(num_heads,
-                          static_cast<int>(std::clamp<std::int64_t>(each, 1, num_visible)));
+  const auto heads = static_cast<std::int64_t>(num_heads);
+  const std::int64_t within = std::clamp<std::int64_t>(total, heads, heads * num_visible);
+  const std::int64_t each = within / heads, left = within % heads;
+  std::vector<int> kept;
+  for (std::int64_t head = 0; head < heads; ++head) {
+    const std::int64_t more = (head + 1) * left / heads - head * left / heads;
+    kept.push_back(static_cast<int>(each + more));
+  }
+  return kept;
 }
 
 std::vector<int> allocate_in_proportion(std::span<const double> need, std::int64_t total,

@@ -49,7 +49,8 @@ double predicted_increase(const HeadLossCurves& curves, std::span<const int> kep
 
 std::int64_t total_kept(std::span<const int> kept);
 
-/// floor(total / heads) for every head, at least 1 and at most num_visible.
+/// The same for every head, at least 1 and at most num_visible. What is left of a total that does
+/// not divide gives one more token to as many heads, spread evenly over the model.
 std::vector<int> allocate_uniform(std::size_t num_heads, std::int64_t total, int num_visible);
 
 /// In proportion to `need` (> 0), each from 1 to num_visible: the greatest scale whose total is

@@ -108,11 +108,16 @@ class Finder {
     }
   }
 
-  /// Uniform at floor(total / heads), measured on the calibration windows.
+  /// Uniform at a total (allocate_uniform()), measured on the calibration windows.
   KeptTokens uniform(std::int64_t total) {
     KeptTokens tokens;
     tokens.kept = allocate_uniform(num_heads_, total, num_visible_);
-    if (tokens.kept[0] >= num_visible_) return tokens;
+    const auto [least, most] = std::minmax_element(tokens.kept.begin(), tokens.kept.end());
+    if (*least >= num_visible_) return tokens;
+    if (*least != *most) {
+      tokens.calibration_change = measure(calibration_, {tokens.kept}, experiment_.untreated())[0];
+      return tokens;
+    }
     const SizedIntervention whole = {whole_model(), tokens.kept[0]};
     experiment_.evaluate({&whole, 1}, listener_);
     tokens.calibration_change = experiment_.change(whole.intervention, whole.set_size);

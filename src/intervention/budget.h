@@ -34,8 +34,8 @@ struct KeptTokens {
 struct AllocatedBudget {
   AllocationRule allocation = AllocationRule::uniform;
   KeptTokens budget;
-  double predicted_change = 0;  ///< sum of the heads' own increases
-  KeptTokens uniform_at_equal_total;
+  double predicted_change = 0;        ///< sum of the heads' own increases
+  KeptTokens uniform_at_equal_total;  ///< exactly the budget's total: heads differ by one at most
   /// The smallest N for every head (theory.md (32)) that loses no more than the budget on the
   /// verification windows; none where the budget loses nothing there.
   std::optional<int> uniform_size_at_equal_verified_loss;

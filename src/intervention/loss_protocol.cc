@@ -30,9 +30,11 @@ void check(const LossProtocol& protocol) {
   }
   const int shortest = protocol.context_lengths.front();
   if (protocol.score_tail >= shortest) {
-    throw Error(fmt::format(
-        "the last {} targets do not fit a window of {} tokens: its first token is no target",
-        protocol.score_tail, shortest));
+    throw Error(
+        fmt::format("the last {} targets (--score-tail) do not fit a window of {} tokens: its "
+                    "first token is no "
+                    "target",
+                    protocol.score_tail, shortest));
   }
 }
 

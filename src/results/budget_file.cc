@@ -43,7 +43,10 @@ void add_losses(Json& json, const KeptTokens& tokens) {
 
 Json uniform_json(const KeptTokens& tokens) {
   Json json;
-  json["set_size"] = tokens.kept.front();
+  const int least = *std::min_element(tokens.kept.begin(), tokens.kept.end());
+  json["set_size"] = least;
+  json["heads_with_one_more"] =
+      std::count_if(tokens.kept.begin(), tokens.kept.end(), [&](int n) { return n > least; });
   json["total_kept_tokens"] = total_kept(tokens.kept);
   add_losses(json, tokens);
   return json;

@@ -162,7 +162,8 @@ TEST(Intervene, ScansEveryLayerAndHead) {
       run({"intervene", golden("tiny-llama"), "--tokens", ids, "--scan", "heads", "--set-sizes",
            "2", "--ranking", "attention", "--rule", "delete", "--out", scratch / "out"});
   ASSERT_EQ(heads.exit_code, 0) << heads.err;
-  EXPECT_THAT(heads.out, AllOf(HasSubstr("layer"), HasSubstr("head 0"), HasSubstr("N = 2")));
+  EXPECT_THAT(heads.out, AllOf(HasSubstr("untreated NLL "), HasSubstr("layer"), HasSubstr("head 0"),
+                               HasSubstr("N = 2")));
   const Dataset dataset = read_netcdf(scratch / "out/interventions.nc");
   const auto change = dataset.values<double>("scan_relative_change");
   const auto low = dataset.values<double>("scan_relative_change_low");
@@ -251,6 +252,9 @@ TEST_F(BadInput, Interventions) {
   EXPECT_THAT(fails(with({"--set-sizes", "0"})), HasSubstr("at least one"));
   EXPECT_THAT(fails(with({"--tolerance", "0"})), HasSubstr("above 0"));
   EXPECT_THAT(fails(with({"--tolerance", "0.1,-0.05"})), HasSubstr("-0.05"));
+  EXPECT_THAT(fails(with({"--tolerance", "inf"})), HasSubstr("finite"));
+  EXPECT_THAT(fails(with({"--tolerance", "0.05,0.05"})), HasSubstr("0.05 is given twice"));
+  EXPECT_THAT(fails(with({"--set-sizes", "4,8,4"})), HasSubstr("4 is given twice"));
   EXPECT_THAT(fails(with({"--set-sizes", "4", "--scope", "head:0.99"})),
               AllOf(HasSubstr("head:0.99"), HasSubstr("query heads")));
   EXPECT_THAT(fails(with({"--set-sizes", "4", "--scope", "layer:99"})), HasSubstr("layers"));
@@ -274,7 +278,15 @@ TEST_F(BadInput, BudgetsOfAnotherModel) {
   EXPECT_THAT(failure({"budget", model, "--tokens", ids, "--ranking", "attention", "--rule",
                        "delete", "--tolerance", "0"},
                       kBadUsage),
-              HasSubstr("--tolerance"));
+              HasSubstr("--tolerance: 0 must be"));
+  EXPECT_THAT(
+      failure({"budget", model, "--tokens", ids, "--ranking", "attention", "--rule", "delete"},
+              kBadUsage),
+      HasSubstr("--tolerance are required"));
+  EXPECT_THAT(failure({"budget", model, "--tokens", ids, "--ranking", "attention", "--rule",
+                       "delete", "--tolerance", "0.01", "--set-sizes", "0"},
+                      kBadUsage),
+              HasSubstr("at least one"));
   ASSERT_EQ(run({"budget", model, "--tokens", ids, "--ranking", "attention", "--rule", "delete",
                  "--tolerance", "0.01", "--set-sizes", "4", "--out", path("budget")})
                 .exit_code,
@@ -285,6 +297,11 @@ TEST_F(BadInput, BudgetsOfAnotherModel) {
         kWorkFailed);
   };
   EXPECT_THAT(verify("tiny-qwen2"), HasSubstr("another model"));
+  // What stands in the file cannot be asked for anew.
+  EXPECT_THAT(failure({"budget", model, "--tokens", ids, "--verify", path("budget/budget.json"),
+                       "--rule", "renormalize"},
+                      kBadUsage),
+              AllOf(HasSubstr("--verify"), HasSubstr("--rule")));
   const std::string changed = copy("tiny-llama");
   testing::set_element(changed, "model.norm.weight", 0, 2.0f);
   EXPECT_THAT(failure({"budget", changed, "--tokens", ids, "--verify", path("budget/budget.json")},

@@ -83,7 +83,9 @@ TEST(SensitivityAllocator, TakesNoLossFromADecreaseAndNoTurnFromABump) {
 }
 
 TEST(Allocations, KeepWithinTheTotalAndTheContext) {
-  EXPECT_EQ(allocate_uniform(3, 10, 8), (std::vector<int>{3, 3, 3}));
+  EXPECT_EQ(allocate_uniform(3, 9, 8), (std::vector<int>{3, 3, 3}));
+  EXPECT_EQ(allocate_uniform(3, 10, 8), (std::vector<int>{3, 3, 4}));
+  EXPECT_EQ(allocate_uniform(4, 6, 8), (std::vector<int>{1, 2, 1, 2}));
   EXPECT_EQ(allocate_uniform(3, 1, 8), (std::vector<int>{1, 1, 1}));
   EXPECT_EQ(allocate_uniform(3, 99, 8), (std::vector<int>{8, 8, 8}));
   const std::vector<double> need = {1, 2, 4};

@@ -211,7 +211,7 @@ TEST(Budget, IsWithinTheToleranceWhereItWasChosenAndVerifiedElsewhere) {
           loss == &calibration ? budget.budget.calibration_change : budget.budget.verified_change,
           1e-12);
     }
-    EXPECT_LE(total_kept(budget.uniform_at_equal_total.kept), total_kept(budget.budget.kept));
+    EXPECT_EQ(total_kept(budget.uniform_at_equal_total.kept), total_kept(budget.budget.kept));
   }
   EXPECT_LE(total_kept(result.smallest().budget.kept),
             total_kept(result.uniform_at_equal_loss.kept));
