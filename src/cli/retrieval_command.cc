@@ -6,7 +6,7 @@
 #include <toplens/error.h>
 
 #include "cli/commands.h"
-#include "cli/options.h"
+#include "cli/intervention_options.h"
 #include "cli/retrieval_report.h"
 #include "cli/terminal.h"
 #include "cli/usage_error.h"
@@ -27,29 +27,24 @@ struct Arguments {
   std::string out;
 };
 
-std::vector<RetrievalTreatment> parse_treatments(const Arguments& arguments) {
+std::vector<SizedIntervention> parse_treatments(const Arguments& arguments) {
   if (arguments.set_sizes.empty()) {
-    if (!arguments.rankings.empty() || !arguments.rules.empty()) {
-      throw UsageError("--ranking and --rule need --set-sizes");
+    if (!arguments.rankings.empty() || !arguments.rules.empty() ||
+        arguments.scopes != std::vector<std::string>{"model"}) {
+      throw UsageError("--ranking, --rule and --scope need --set-sizes");
     }
     return {};
   }
   if (arguments.rankings.empty() || arguments.rules.empty()) {
     throw UsageError("--set-sizes needs --ranking and --rule");
   }
-  std::vector<RetrievalTreatment> treatments;
-  for (const std::string& ranking : arguments.rankings) {
-    for (const std::string& rule : arguments.rules) {
-      for (const std::string& scope : arguments.scopes) {
-        for (const int size : arguments.set_sizes) {
-          if (size < 1) throw UsageError(fmt::format("--set-sizes: {} is below 1", size));
-          treatments.push_back(from_command_line([&] {
-            return RetrievalTreatment{parse_ranking(ranking), parse_removal_rule(rule),
-                                      parse_scope(scope), size};
-          }));
-        }
-      }
-    }
+  check_set_sizes(arguments.set_sizes);
+  std::vector<SizedIntervention> treatments;
+  for (const Intervention& intervention :
+       combine(parse_list<Ranking>(arguments.rankings, parse_ranking),
+               parse_list<RemovalRule>(arguments.rules, parse_removal_rule),
+               parse_list<Scope>(arguments.scopes, parse_scope))) {
+    for (const int size : arguments.set_sizes) treatments.push_back({intervention, size});
   }
   return treatments;
 }
@@ -65,13 +60,13 @@ void write_files(const RetrievalReport& report, const std::string& out) {
 }
 
 void run(const Arguments& arguments) {
-  const std::vector<RetrievalTreatment> treatments = parse_treatments(arguments);
+  const std::vector<SizedIntervention> treatments = parse_treatments(arguments);
   const PromptTemplate prompt_template =
       from_command_line([&] { return PromptTemplate(arguments.prompt_template); });
   ModelSession session = arguments.engine.open();
   from_command_line([&] {
-    for (const RetrievalTreatment& treatment : treatments) {
-      check(treatment.scope, session.config());
+    for (const SizedIntervention& treatment : treatments) {
+      check(treatment.intervention.scope, session.config());
     }
   });
   RetrievalReport report;
@@ -127,20 +122,12 @@ void add_retrieval_command(CLI::App& app, Action& action) {
       ->check(CLI::Range(0, 1 << 30))
       ->type_name("K")
       ->capture_default_str();
-  const auto list = [&](const char* option, auto& values, const char* help) {
-    return command.add_option(option, values, help)
-        ->delimiter(',')
-        ->allow_extra_args(false)
-        ->type_name("LIST");
-  };
-  list("--set-sizes", arguments->set_sizes,
-       "Answer also with the top N tokens alone at every query, as in 4,16,64");
-  list("--ranking", arguments->rankings, "attention, contribution, random, positional");
-  list("--rule", arguments->rules, "delete (the others' weights become 0), renormalize");
-  list("--scope", arguments->scopes, "Where: model, layer:1, head:1.2")->capture_default_str();
-  command.add_option("--seed", arguments->seed, "Seed of random rankings and of the bootstrap")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  add_list_option(command, "--set-sizes", arguments->set_sizes,
+                  "Answer also with the top N tokens alone at every query, as in 4,16,64");
+  add_list_option(command, "--ranking", arguments->rankings, kRankingHelp);
+  add_list_option(command, "--rule", arguments->rules, kRuleHelp);
+  add_list_option(command, "--scope", arguments->scopes, kScopeHelp)->capture_default_str();
+  add_seed_option(command, arguments->seed);
   command.add_flag("--json", arguments->json, "One JSON object");
   command
       .add_option("--out", arguments->out,

@@ -15,12 +15,12 @@ constexpr const char* kOneQuestion = "one question: no interval";
 
 struct Measure {
   const char* name;
-  MeanOverQuestions HeadSupport::*value;
+  MeanOverQuestions SupportMeans::*value;
 };
 constexpr std::array<Measure, 3> kMeasures = {{
-    {"support_mass", &HeadSupport::mass},
-    {"support_displacement", &HeadSupport::displacement},
-    {"support_recall_64", &HeadSupport::recall},
+    {"support_mass", &SupportMeans::mass},
+    {"support_displacement", &SupportMeans::displacement},
+    {"support_recall_64", &SupportMeans::recall},
 }};
 
 std::string csv_text(const std::string& text) {
@@ -30,10 +30,11 @@ std::string csv_text(const std::string& text) {
   return quoted + '"';
 }
 
-std::string label(const std::optional<RetrievalTreatment>& treatment) {
+std::string label(const std::optional<SizedIntervention>& treatment) {
   if (!treatment) return "untreated";
-  return fmt::format("{}, {}, {}, N = {}", name(treatment->ranking), name(treatment->rule),
-                     name(treatment->scope), treatment->set_size);
+  return fmt::format("{}, {}, {}, N = {}", name(treatment->intervention.ranking),
+                     name(treatment->intervention.rule), name(treatment->intervention.scope),
+                     treatment->set_size);
 }
 
 std::string interval_text(const std::optional<Interval>& interval, int digits) {
@@ -127,6 +128,14 @@ std::string support_table(const RetrievalSummary& summary) {
         fmt::format("{}.{}", layer, most_recall->head.query_head), most_recall->recall.value);
     first = end;
   }
+  const SupportMeans& all = *summary.support;
+  text += fmt::format("  {:>5}   {:.4f}   {:>12.1f}   {:>9.3f}\n", "all", all.mass.value,
+                      all.displacement.value, all.recall.value);
+  if (all.mass.interval) {
+    text += fmt::format(
+        "  95% of all: mass {}, displacement {}, recall {}\n", interval_text(all.mass.interval, 4),
+        interval_text(all.displacement.interval, 1), interval_text(all.recall.interval, 3));
+  }
   return text;
 }
 
@@ -140,13 +149,13 @@ void add_mean(nlohmann::ordered_json& record, const std::string& name,
   record[name + "_high"] = mean->interval->high;
 }
 
-nlohmann::ordered_json treatment_json(const std::optional<RetrievalTreatment>& treatment) {
+nlohmann::ordered_json treatment_json(const std::optional<SizedIntervention>& treatment) {
   nlohmann::ordered_json record;
   for (const char* key : {"ranking", "rule", "scope", "set_size"}) record[key] = nullptr;
   if (!treatment) return record;
-  record["ranking"] = name(treatment->ranking);
-  record["rule"] = name(treatment->rule);
-  record["scope"] = name(treatment->scope);
+  record["ranking"] = name(treatment->intervention.ranking);
+  record["rule"] = name(treatment->intervention.rule);
+  record["scope"] = name(treatment->intervention.scope);
   record["set_size"] = treatment->set_size;
   return record;
 }
@@ -238,6 +247,11 @@ std::string retrieval_json(const RetrievalReport& report) {
   json["support"] = {{"num_questions", report.summary.support_questions},
                      {"interval_reason", report.summary.support_questions == 1 ? kOneQuestion : ""},
                      {"excluded", nlohmann::ordered_json::array()}};
+  for (const Measure& measure : kMeasures) {
+    std::optional<MeanOverQuestions> all;
+    if (report.summary.support) all = (*report.summary.support).*measure.value;
+    add_mean(json["support"], measure.name, all);
+  }
   for (std::size_t i = 0; i < report.tokens.size(); ++i) {
     const QuestionTokens& tokens = report.tokens[i];
     if (!tokens.shared_first_token.empty()) {
@@ -293,9 +307,10 @@ std::string retrieval_answers_csv(const RetrievalReport& report) {
   for (const TreatedAnswers& answers : report.scores.answers) {
     std::string treatment = ",,,";
     if (answers.treatment) {
-      treatment = fmt::format("{},{},{},{}", name(answers.treatment->ranking),
-                              name(answers.treatment->rule), name(answers.treatment->scope),
-                              answers.treatment->set_size);
+      treatment =
+          fmt::format("{},{},{},{}", name(answers.treatment->intervention.ranking),
+                      name(answers.treatment->intervention.rule),
+                      name(answers.treatment->intervention.scope), answers.treatment->set_size);
     }
     for (std::size_t i = 0; i < report.questions.size(); ++i) {
       const Question& question = report.questions[i];

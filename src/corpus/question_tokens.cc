@@ -138,6 +138,10 @@ void find_support(const Question& question, const PromptTemplate::Prompt& prompt
   std::sort(tokens.support.begin(), tokens.support.end());
   tokens.support.erase(std::unique(tokens.support.begin(), tokens.support.end()),
                        tokens.support.end());
+  if (tokens.support.size() >= tokens.context_end - tokens.context_first) {
+    tokens.support.clear();
+    tokens.no_support_reason = "the support is the whole context, nothing competes with it";
+  }
 }
 
 }  // namespace

@@ -15,7 +15,10 @@ namespace toplens {
 /// The text that a question is put in. A candidate follows it behind one space.
 class PromptTemplate {
  public:
-  static constexpr std::string_view kDefault = "{context}\\nQuestion: {question}\\nAnswer:";
+  /// That of Mudarisov, Burtsev, State 2026 (appendix B.4).
+  static constexpr std::string_view kDefault =
+      "Read the context and answer the question. Return only the short answer.\\n\\n"
+      "Context:\\n{context}\\n\\nQuestion: {question}\\nAnswer:";
 
   /// `text` holds {context} and {question} once each; \n in it is a line break. Throws Error
   /// otherwise.

@@ -35,19 +35,19 @@ std::vector<Intervention> combine(std::span<const Ranking> rankings,
   return all;
 }
 
-Experiment::Experiment(TreatedLoss& loss, std::uint64_t seed) : loss_(loss), seed_(seed) {}
-
-Treatment Experiment::treatment(const SizedIntervention& wanted) const {
-  const ModelConfig& config = loss_.config();
+Treatment make_treatment(const SizedIntervention& wanted, const ModelConfig& config,
+                         std::uint64_t seed) {
   if (wanted.set_size < 1) {
     throw Error(fmt::format("set size {}: at least one token must be kept", wanted.set_size));
   }
   check(wanted.intervention.scope, config);
   Treatment treatment(wanted.intervention.ranking, wanted.intervention.rule, config.num_layers,
-                      config.num_query_heads, seed_);
+                      config.num_query_heads, seed);
   set_size_in(wanted.intervention.scope, wanted.set_size, treatment);
   return treatment;
 }
+
+Experiment::Experiment(TreatedLoss& loss, std::uint64_t seed) : loss_(loss), seed_(seed) {}
 
 void Experiment::evaluate(std::span<const SizedIntervention> wanted, WaveListener* listener) {
   std::vector<SizedIntervention> missing;
@@ -68,7 +68,9 @@ void Experiment::evaluate(std::span<const SizedIntervention> wanted, WaveListene
 
 void Experiment::evaluate_some(std::span<const SizedIntervention> missing, WaveListener* listener) {
   std::vector<Treatment> treatments;
-  for (const SizedIntervention& one : missing) treatments.push_back(treatment(one));
+  for (const SizedIntervention& one : missing) {
+    treatments.push_back(make_treatment(one, loss_.config(), seed_));
+  }
   std::vector<const Treatment*> wave;
   if (untreated_.empty()) wave.push_back(nullptr);
   for (const Treatment& one : treatments) wave.push_back(&one);

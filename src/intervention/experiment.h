@@ -33,6 +33,11 @@ struct SizedIntervention {
   int set_size = 0;
 };
 
+/// What the engine does to the lanes. `seed` decides random rankings. Throws Error for N < 1 or a
+/// scope outside the model.
+Treatment make_treatment(const SizedIntervention& wanted, const ModelConfig& config,
+                         std::uint64_t seed);
+
 /// N*_tau of an intervention (theory.md (32)).
 struct NeededSize {
   Intervention intervention;
@@ -79,7 +84,6 @@ class Experiment {
     std::vector<double> nll;
     std::uint64_t rows_without_mass = 0;
   };
-  Treatment treatment(const SizedIntervention& wanted) const;
   void check_number(std::span<const double> losses) const;
   void evaluate_some(std::span<const SizedIntervention> missing, WaveListener* listener);
 

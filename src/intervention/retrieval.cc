@@ -63,17 +63,11 @@ void settle(QuestionScore& score, std::size_t answer) {
 
 RetrievalRun::RetrievalRun(ModelSession& session, std::span<const QuestionTokens> questions,
                            std::span<const std::string> names,
-                           std::span<const RetrievalTreatment> treatments, std::uint64_t seed)
+                           std::span<const SizedIntervention> treatments, std::uint64_t seed)
     : session_(session), questions_(questions), requested_(treatments.begin(), treatments.end()) {
   const ModelConfig& config = session.config();
-  for (const RetrievalTreatment& wanted : treatments) {
-    if (wanted.set_size < 1) {
-      throw Error(fmt::format("set size {} is below 1", wanted.set_size));
-    }
-    check(wanted.scope, config);
-    treatments_.emplace_back(wanted.ranking, wanted.rule, config.num_layers, config.num_query_heads,
-                             seed);
-    set_size_in(wanted.scope, wanted.set_size, treatments_.back());
+  for (const SizedIntervention& wanted : treatments) {
+    treatments_.push_back(make_treatment(wanted, config, seed));
   }
   for (std::size_t question = 0; question < questions.size(); ++question) {
     for (std::size_t treatment = 0; treatment <= treatments_.size(); ++treatment) {

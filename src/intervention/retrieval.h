@@ -7,20 +7,12 @@
 #include <vector>
 
 #include "corpus/question_tokens.h"
-#include "intervention/scope.h"
+#include "intervention/experiment.h"
 #include "intervention/support_observer.h"
 #include "model/session.h"
 #include "selection/treatment.h"
 
 namespace toplens {
-
-/// "Keep the top N" for the questions: what is done to the attention while they are answered.
-struct RetrievalTreatment {
-  Ranking ranking = Ranking::attention;
-  RemovalRule rule = RemovalRule::remove;
-  Scope scope;
-  int set_size = 0;
-};
 
 /// How a model answers one question. A candidate's score is the log-probability of its first
 /// continuation token, or the mean over its tokens where candidates share their first one.
@@ -32,7 +24,7 @@ struct QuestionScore {
 
 /// One treatment; none: the model as it is.
 struct TreatedAnswers {
-  std::optional<RetrievalTreatment> treatment;
+  std::optional<SizedIntervention> treatment;
   std::vector<QuestionScore> questions;
 };
 
@@ -51,7 +43,7 @@ class RetrievalRun {
   /// in the model. `questions` must outlive the run; `names` name them in messages. `seed` decides
   /// random rankings.
   RetrievalRun(ModelSession& session, std::span<const QuestionTokens> questions,
-               std::span<const std::string> names, std::span<const RetrievalTreatment> treatments,
+               std::span<const std::string> names, std::span<const SizedIntervention> treatments,
                std::uint64_t seed);
 
   std::size_t num_lanes() const { return jobs_.size(); }
@@ -80,7 +72,7 @@ class RetrievalRun {
 
   ModelSession& session_;
   std::span<const QuestionTokens> questions_;
-  std::vector<RetrievalTreatment> requested_;
+  std::vector<SizedIntervention> requested_;
   std::vector<Treatment> treatments_;
   std::vector<Job> jobs_;
 };

@@ -53,18 +53,27 @@ RetrievalSummary summarize(const RetrievalScores& scores, std::span<const Questi
   summary.support_questions = measured.size();
   if (measured.empty()) return summary;
   BootstrapMeans bootstrap(measured.size(), kResamples, kLevel, seed);
-  for (std::size_t head = 0; head < measured.front()->size(); ++head) {
+  // Of each question the mean over heads [first, end), then over questions.
+  const auto means_of = [&](std::size_t first, std::size_t end) {
     const auto mean_of = [&](double SupportMeasures::*measure) -> MeanOverQuestions {
       std::vector<double> values;
-      for (const auto* support : measured) values.push_back((*support)[head].*measure);
+      for (const auto* support : measured) {
+        double sum = 0;
+        for (std::size_t head = first; head < end; ++head) sum += (*support)[head].*measure;
+        values.push_back(sum / static_cast<double>(end - first));
+      }
       return {mean(values), bootstrap.interval(values)};
     };
-    const auto heads = static_cast<std::size_t>(num_query_heads);
-    summary.heads.push_back({{static_cast<int>(head / heads), static_cast<int>(head % heads)},
-                             mean_of(&SupportMeasures::mass),
-                             mean_of(&SupportMeasures::displacement),
-                             mean_of(&SupportMeasures::recall)});
+    return SupportMeans{mean_of(&SupportMeasures::mass), mean_of(&SupportMeasures::displacement),
+                        mean_of(&SupportMeasures::recall)};
+  };
+  const auto heads = static_cast<std::size_t>(num_query_heads);
+  for (std::size_t head = 0; head < measured.front()->size(); ++head) {
+    HeadSupport& support = summary.heads.emplace_back();
+    static_cast<SupportMeans&>(support) = means_of(head, head + 1);
+    support.head = {static_cast<int>(head / heads), static_cast<int>(head % heads)};
   }
+  summary.support = means_of(0, measured.front()->size());
   return summary;
 }
 

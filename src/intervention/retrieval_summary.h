@@ -18,7 +18,7 @@ struct MeanOverQuestions {
 
 /// All questions under one treatment.
 struct AnswerSummary {
-  std::optional<RetrievalTreatment> treatment;
+  std::optional<SizedIntervention> treatment;
   std::size_t correct = 0;
   double accuracy = 0;
   Interval accuracy_interval;  ///< Wilson's, 95%
@@ -27,10 +27,14 @@ struct AnswerSummary {
   std::optional<MeanOverQuestions> loss_increase_nats;
 };
 
-/// How one head sees the support, over the questions that have one.
-struct HeadSupport {
-  HeadId head;
+/// How the support is seen, over the questions that have one.
+struct SupportMeans {
   MeanOverQuestions mass, displacement, recall;
+};
+
+/// How one head sees it.
+struct HeadSupport : SupportMeans {
+  HeadId head;
 };
 
 struct RetrievalSummary {
@@ -40,6 +44,8 @@ struct RetrievalSummary {
   std::vector<AnswerSummary> answers;
   std::size_t support_questions = 0;
   std::vector<HeadSupport> heads;  ///< layer by layer; empty where no question has support
+  /// Of a question the mean over all its heads, then over questions; none without support.
+  std::optional<SupportMeans> support;
 };
 
 RetrievalSummary summarize(const RetrievalScores& scores, std::span<const QuestionTokens> questions,

@@ -80,7 +80,11 @@ TEST_F(RetrievalCommand, AnswersInATableJsonAndFiles) {
   EXPECT_EQ(json["results"][2]["loss_increase_nats"], 0.0);
   EXPECT_EQ(json["heads"].size(), 48u);
   EXPECT_EQ(json["support"]["num_questions"], 3);
+  EXPECT_THAT(json["protocol"]["template"].get<std::string>(), HasSubstr("only the short answer"));
   EXPECT_GT(json["heads"][0]["support_mass"], 0.0);
+  double mass = 0;
+  for (const nlohmann::json& head : json["heads"]) mass += head["support_mass"].get<double>() / 48;
+  EXPECT_NEAR(json["support"]["support_mass"].get<double>(), mass, 1e-12);
   const auto heads = testing::lines(read_text_file(scratch_ / "out" / "heads.csv"));
   ASSERT_EQ(heads.size(), 49u);
   EXPECT_THAT(heads[0], StartsWith("layer,head,num_questions,support_mass,support_mass_low,"));
@@ -144,15 +148,17 @@ TEST_F(RetrievalCommand, BadUsageAndBadInput) {
     EXPECT_THAT(result.err, HasSubstr(expected));
   };
   usage({"--set-sizes", "4"}, "--set-sizes needs --ranking and --rule");
-  usage({"--ranking", "random"}, "--ranking and --rule need --set-sizes");
+  usage({"--ranking", "random"}, "--ranking, --rule and --scope need --set-sizes");
   const auto treated = [](const char* size, const char* ranking, const char* rule,
                           const char* scope) -> std::vector<std::string> {
     return {"--set-sizes", size, "--ranking", ranking, "--rule", rule, "--scope", scope};
   };
-  usage(treated("0", "random", "delete", "model"), "0 is below 1");
+  usage(treated("0", "random", "delete", "model"), "0 tokens: at least one");
   usage(treated("1", "best", "delete", "model"), "attention, contribution, random, positional");
   usage(treated("1", "random", "drop", "model"), "delete, renormalize");
   usage(treated("1", "random", "delete", "layer:6"), "layer");
+  usage(treated("4,4", "random", "delete", "model"), "4 is given twice");
+  usage({"--scope", "layer:1"}, "need --set-sizes");
   usage({"--template", "{context}"}, "{context} and {question} once each");
   const CommandResult bad = retrieve(write("bad.jsonl", "{\"context\": 1}\n"));
   EXPECT_EQ(bad.exit_code, 1);

@@ -42,8 +42,9 @@ std::string spelled(const Tokenizer& tokenizer, const std::vector<std::int32_t>&
 TEST(PromptTemplate, IsFilled) {
   const PromptTemplate::Prompt prompt = PromptTemplate().fill(rooms());
   EXPECT_EQ(prompt.text,
-            "Ann went to the cellar. Bob moved to the attic.\nQuestion: Where is Bob?\nAnswer:");
-  EXPECT_EQ(prompt.context_begin, 0u);
+            "Read the context and answer the question. Return only the short answer.\n\nContext:\n"
+            "Ann went to the cellar. Bob moved to the attic.\n\nQuestion: Where is Bob?\nAnswer:");
+  EXPECT_EQ(prompt.text.substr(prompt.context_begin, 3), "Ann");
   const PromptTemplate::Prompt other = PromptTemplate("Q {question} C {context}.").fill(rooms());
   EXPECT_EQ(other.text, "Q Where is Bob? C Ann went to the cellar. Bob moved to the attic..");
   EXPECT_EQ(other.text.substr(other.context_begin, 3), "Ann");
@@ -79,13 +80,14 @@ TEST(QuestionTokens, PromptAndContinuationAreTheWholeText) {
       text += spelled(tokenizer, ids, position - bos, position - bos + 1);
     }
     EXPECT_THAT(text, ::testing::AnyOf(" Bob moved to the attic.", "Bob moved to the attic."));
-    // The context's tokens are those up to the line break before the question.
+    // The context's tokens are those from its first character to its last.
     const std::size_t first = tokens.context_first - bos, end = tokens.context_end - bos;
-    EXPECT_EQ(tokenizer.decode(std::span(ids).first(first)), "");
-    EXPECT_NE(tokenizer.decode(std::span(ids).first(first + 1)), "");
-    const std::string context = rooms().context;
-    EXPECT_GE(tokenizer.decode(std::span(ids).first(end)).size(), context.size());
-    EXPECT_LT(tokenizer.decode(std::span(ids).first(end - 1)).size(), context.size());
+    const std::size_t begin = prompt_template.fill(rooms()).context_begin;
+    const std::size_t last = begin + rooms().context.size();
+    EXPECT_LE(tokenizer.decode(std::span(ids).first(first)).size(), begin);
+    EXPECT_GT(tokenizer.decode(std::span(ids).first(first + 1)).size(), begin);
+    EXPECT_GE(tokenizer.decode(std::span(ids).first(end)).size(), last);
+    EXPECT_LT(tokenizer.decode(std::span(ids).first(end - 1)).size(), last);
   }
 }
 
@@ -104,10 +106,20 @@ TEST(QuestionTokens, ASpanWithinATokenIsSaid) {
       tokenize_question(question, PromptTemplate(), *loaded.tokenizer, loaded.bos_id);
   EXPECT_THAT(tokens.support, IsEmpty());
   EXPECT_EQ(tokens.no_support_reason, "a support span does not align with tokens");
-  EXPECT_EQ(tokens.no_support_detail, "'he': its beginning lies within the token ' the'");
+  EXPECT_EQ(tokens.no_support_detail, "'he': its beginning lies within the token 'the'");
   question.support.clear();
   tokens = tokenize_question(question, PromptTemplate(), *loaded.tokenizer, loaded.bos_id);
   EXPECT_EQ(tokens.no_support_reason, "no support spans given");
+}
+
+TEST(QuestionTokens, SupportWithoutAnotherTokenOfTheContextIsNotMeasured) {
+  const CheckpointTokenizer loaded = load_tokenizer(testing::source_directory() / "demo/model");
+  Question question = rooms();
+  question.support = {{0, question.context.size()}};
+  const QuestionTokens tokens =
+      tokenize_question(question, PromptTemplate(), *loaded.tokenizer, loaded.bos_id);
+  EXPECT_THAT(tokens.support, IsEmpty());
+  EXPECT_THAT(tokens.no_support_reason, HasSubstr("nothing competes"));
 }
 
 TEST(QuestionTokens, CandidatesThatShareTheirFirstTokenAreFound) {

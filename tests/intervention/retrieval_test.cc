@@ -185,10 +185,10 @@ TEST(Retrieval, TreatedLanesAnswerAsTheEngineTreatsThem) {
   ModelSession session(directory, 1, kMemory, ComputeMode::f32);
   const std::vector<QuestionTokens> questions = golden_questions(testing::golden_tokens(directory));
   const std::vector<std::string> names = {"q:1", "q:2", "q:3"};
-  const std::vector<RetrievalTreatment> treatments = {
-      {Ranking::attention, RemovalRule::remove, Scope::model(), 3},
-      {Ranking::random, RemovalRule::renormalize, Scope::layer(1), 3},
-      {Ranking::attention, RemovalRule::remove, Scope::model(), 1000}};
+  const std::vector<SizedIntervention> treatments = {
+      {{Ranking::attention, RemovalRule::remove, Scope::model()}, 3},
+      {{Ranking::random, RemovalRule::renormalize, Scope::layer(1)}, 3},
+      {{Ranking::attention, RemovalRule::remove, Scope::model()}, 1000}};
   const RetrievalScores scores = RetrievalRun(session, questions, names, treatments, 1).run();
   ASSERT_EQ(scores.answers.size(), 4u);
   for (std::size_t q = 0; q < questions.size(); ++q) {
@@ -204,9 +204,9 @@ TEST(Retrieval, TreatedLanesAnswerAsTheEngineTreatsThem) {
                questions[1].continuations[0].end());
   for (std::size_t t = 0; t < 2; ++t) {
     const ModelConfig& config = session.config();
-    Treatment treatment(treatments[t].ranking, treatments[t].rule, config.num_layers,
-                        config.num_query_heads, 1);
-    set_size_in(treatments[t].scope, treatments[t].set_size, treatment);
+    Treatment treatment(treatments[t].intervention.ranking, treatments[t].intervention.rule,
+                        config.num_layers, config.num_query_heads, 1);
+    set_size_in(treatments[t].intervention.scope, treatments[t].set_size, treatment);
     Lane lane;
     lane.token_ids = whole;
     lane.treatment = &treatment;
@@ -227,12 +227,12 @@ TEST(Retrieval, SaysWhatDoesNotFit) {
   ModelSession session(directory, 1, kMemory, ComputeMode::f32);
   std::vector<QuestionTokens> questions = golden_questions(testing::golden_tokens(directory));
   const std::vector<std::string> names = {"q:1", "q:2", "q:3"};
-  const auto message = [&](const std::vector<RetrievalTreatment>& treatments) {
+  const auto message = [&](const std::vector<SizedIntervention>& treatments) {
     return error_message([&] { RetrievalRun(session, questions, names, treatments, 1); });
   };
-  EXPECT_THAT(message({{Ranking::attention, RemovalRule::remove, Scope::model(), 0}}),
-              HasSubstr("set size 0 is below 1"));
-  EXPECT_NE(message({{Ranking::attention, RemovalRule::remove, Scope::one_head({9, 0}), 1}}), "");
+  EXPECT_THAT(message({{{Ranking::attention, RemovalRule::remove, Scope::model()}, 0}}),
+              HasSubstr("set size 0: at least one"));
+  EXPECT_NE(message({{{Ranking::attention, RemovalRule::remove, Scope::one_head({9, 0})}, 1}}), "");
   const auto longest = static_cast<std::size_t>(session.config().max_position_embeddings);
   questions[1].prompt.resize(longest, 1);
   EXPECT_EQ(message({}), "q:2: prompt and answer have " + std::to_string(longest + 1) +
@@ -270,6 +270,12 @@ TEST(RetrievalSummary, CountsAndMeans) {
   ASSERT_TRUE(summary.heads[0].mass.interval.has_value());
   EXPECT_EQ(summary.heads[0].mass.interval->low, 0.25);
   EXPECT_EQ(summary.heads[0].mass.interval->high, 0.5);
+  // Heads first, then questions.
+  ASSERT_TRUE(summary.support.has_value());
+  EXPECT_NEAR(summary.support->mass.value, (0.6 / 2 + 0.55 / 2) / 2, 1e-12);
+  EXPECT_EQ(summary.support->displacement.value, (14.0 / 2 + 36.0 / 2) / 2);
+  EXPECT_NEAR(summary.support->mass.interval->low, 0.275, 1e-12);
+  EXPECT_NEAR(summary.support->mass.interval->high, 0.3, 1e-12);
 }
 
 }  // namespace
