@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <memory>
 
@@ -49,14 +50,27 @@ std::vector<SizedIntervention> parse_treatments(const Arguments& arguments) {
   return treatments;
 }
 
-void write_files(const RetrievalReport& report, const std::string& out) {
-  const std::filesystem::path directory = out;
+constexpr std::array<const char*, 3> kFiles = {"retrieval.json", "heads.csv", "answers.csv"};
+
+/// Before anything is computed: the directory of --out is there and has none of the files.
+void prepare(const std::filesystem::path& directory) {
+  for (const char* file : kFiles) {
+    if (std::filesystem::exists(directory / file)) {
+      throw Error(
+          fmt::format("{}: holds {} already; choose another --out", directory.string(), file));
+    }
+  }
   std::error_code error;
   std::filesystem::create_directories(directory, error);
-  if (error) throw Error(fmt::format("{}: cannot be made: {}", out, error.message()));
-  write_file_atomically(directory / "retrieval.json", retrieval_json(report));
-  write_file_atomically(directory / "heads.csv", retrieval_heads_csv(report));
-  write_file_atomically(directory / "answers.csv", retrieval_answers_csv(report));
+  if (error) {
+    throw Error(fmt::format("{}: cannot be made: {}", directory.string(), error.message()));
+  }
+}
+
+void write_files(const RetrievalReport& report, const std::filesystem::path& directory) {
+  write_file_atomically(directory / kFiles[0], retrieval_json(report));
+  write_file_atomically(directory / kFiles[1], retrieval_heads_csv(report));
+  write_file_atomically(directory / kFiles[2], retrieval_answers_csv(report));
 }
 
 void run(const Arguments& arguments) {
@@ -87,6 +101,7 @@ void run(const Arguments& arguments) {
     names.push_back(question.name);
   }
   RetrievalRun retrieval(session, report.tokens, names, treatments, arguments.seed);
+  if (!arguments.out.empty()) prepare(arguments.out);
   const auto layers = static_cast<std::uint64_t>(session.config().num_layers);
   const std::uint64_t units = layers * retrieval.num_lanes();
   TerminalProgress progress(
@@ -132,7 +147,7 @@ void add_retrieval_command(CLI::App& app, Action& action) {
   command
       .add_option("--out", arguments->out,
                   "Directory for retrieval.json, heads.csv (by layer and head) and answers.csv (by "
-                  "question)")
+                  "question): new, or one without these files")
       ->type_name("DIR");
   command.callback([&action, arguments] { action = [arguments] { run(*arguments); }; });
 }

@@ -72,6 +72,9 @@ TEST_F(RetrievalCommand, AnswersInATableJsonAndFiles) {
       path, {"--set-sizes", "4,100000", "--ranking", "attention", "--rule", "delete", "--json"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(read_text_file(scratch_ / "out" / "retrieval.json"), result.out);
+  const CommandResult again = retrieve(path, {"--out", scratch_ / "out"});
+  EXPECT_EQ(again.exit_code, 1);
+  EXPECT_THAT(again.err, HasSubstr("holds retrieval.json already"));
   const nlohmann::json json = nlohmann::json::parse(result.out);
   ASSERT_EQ(json["results"].size(), 3u);
   EXPECT_TRUE(json["results"][0]["ranking"].is_null());
