@@ -58,7 +58,8 @@ TEST(SimdLevel, EveryLevelThatTheErrorListsRunsAndIsRecorded) {
     ASSERT_EQ(result.exit_code, 0) << result.err;
     const auto manifest = nlohmann::json::parse(read_text_file(out / "run.json"));
     EXPECT_EQ(manifest["toplens"]["simd"], level);
-    for (const auto& record : nlohmann::json::parse(result.out)["curves"]) {
+    const auto summary = nlohmann::json::parse(result.out);
+    for (const auto& record : summary["curves"]) {
       if (record["ranking"] == "attention" && record["set_size"] == 4) {
         f_scores.push_back(record["f_score"]);
       }
