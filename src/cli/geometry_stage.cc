@@ -103,7 +103,7 @@ class GeometryStage : public AnalysisStage {
     const GeometryView view(geometry);
     BootstrapOptions bootstrap;
     bootstrap.seed = run.manifest.protocol.seed;
-    add_geometry_columns(run.table, view, bootstrap);
+    add_geometry_columns(run.table, view, bootstrap, run.threads);
     run.summaries.push_back(geometry_summary(view));
     run.json["documents"] = view.documents.size();
     run.json["curves"] = curves(view);

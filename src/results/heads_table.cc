@@ -19,6 +19,12 @@ struct IntervalColumns {
   std::vector<double> high;
 };
 
+// Of one ranking, distance and set size.
+struct CellColumns {
+  std::vector<std::vector<double>> means;  // [metric]
+  IntervalColumns f_score;
+};
+
 // Draws are shared by all means over the same number of documents.
 class FScoreIntervals {
  public:
@@ -103,24 +109,34 @@ void add_head_columns(HeadTable& table, int num_kv_heads, std::size_t documents)
 }
 
 void add_geometry_columns(HeadTable& table, const GeometryView& geometry,
-                          const BootstrapOptions& options) {
+                          const BootstrapOptions& options, ThreadPool& pool) {
   assert(geometry.index.layers * geometry.index.heads == table.num_rows());
   table.add_column("not_defined", undefined_set_sizes(geometry));
-  FScoreIntervals intervals(geometry, options);
-  for (std::size_t r = 0; r < geometry.rankings.size(); ++r) {
-    for (std::size_t d = 0; d < geometry.distances.size(); ++d) {
-      for (std::size_t n = 0; n < geometry.set_sizes.size(); ++n) {
-        const std::string suffix = fmt::format("_{}_{}_{}", geometry.rankings[r],
-                                               geometry.distances[d], geometry.set_sizes[n]);
-        for (std::size_t m = 0; m < kGeometryMetrics.size(); ++m) {
-          const std::string name(kGeometryMetrics[m]);
-          table.add_column(name + suffix, mean_over_documents(geometry, m, r, d, n));
-          if (name != "f_score") continue;
-          IntervalColumns interval = intervals.columns(r, d, n);
-          table.add_column(name + "_low" + suffix, std::move(interval.low));
-          table.add_column(name + "_high" + suffix, std::move(interval.high));
-        }
-      }
+  // Draws and scratch are a worker's own; the draws are the same.
+  std::vector<FScoreIntervals> workers(static_cast<std::size_t>(pool.size()),
+                                       FScoreIntervals(geometry, options));
+  const std::size_t sizes = geometry.set_sizes.size();
+  const std::size_t distances = geometry.distances.size();
+  std::vector<CellColumns> cells(geometry.rankings.size() * distances * sizes);
+  pool.parallel_for(cells.size(), [&](std::size_t cell, int worker) {
+    const std::size_t r = cell / sizes / distances;
+    const std::size_t d = cell / sizes % distances;
+    const std::size_t n = cell % sizes;
+    for (std::size_t m = 0; m < kGeometryMetrics.size(); ++m) {
+      cells[cell].means.push_back(mean_over_documents(geometry, m, r, d, n));
+    }
+    cells[cell].f_score = workers[static_cast<std::size_t>(worker)].columns(r, d, n);
+  });
+  for (std::size_t cell = 0; cell < cells.size(); ++cell) {
+    const std::string suffix =
+        fmt::format("_{}_{}_{}", geometry.rankings[cell / sizes / distances],
+                    geometry.distances[cell / sizes % distances], geometry.set_sizes[cell % sizes]);
+    for (std::size_t m = 0; m < kGeometryMetrics.size(); ++m) {
+      const std::string name(kGeometryMetrics[m]);
+      table.add_column(name + suffix, std::move(cells[cell].means[m]));
+      if (name != "f_score") continue;
+      table.add_column(name + "_low" + suffix, std::move(cells[cell].f_score.low));
+      table.add_column(name + "_high" + suffix, std::move(cells[cell].f_score.high));
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "parallel/thread_pool.h"
 #include "results/csv_table.h"
 #include "results/geometry_dataset.h"
 
@@ -42,6 +43,6 @@ struct BootstrapOptions {
 /// f_score_low_, f_score_high_, margin_, inversions_ with the suffix <ranking>_<distance>_<N>:
 /// means over documents, and the bootstrap interval of F (empty with fewer than two documents).
 void add_geometry_columns(HeadTable& table, const GeometryView& geometry,
-                          const BootstrapOptions& options);
+                          const BootstrapOptions& options, ThreadPool& pool);
 
 }  // namespace toplens

@@ -1,7 +1,6 @@
 #include "statistics/quantile.h"
 
 #include <cmath>
-#include <numeric>
 #include <vector>
 
 namespace toplens {
@@ -33,14 +32,21 @@ double tail_quantile(std::span<double> values, double probability, double limit,
 
 Interval central_interval(std::span<double> values, double level) {
   const double tail = 0.5 * (1.0 - level);
-  // A standard deviation from the mean: a sixth of normal values lies beyond.
+  // Where to look is all that mean and deviation decide: their rounding does not matter, and values
+  // that are not normal only cost time.
   const auto count = static_cast<double>(values.size());
-  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / count;
-  double squares = 0;
-  for (const double value : values) squares += (value - mean) * (value - mean);
-  const double deviation = std::sqrt(squares / count);
-  return {tail_quantile(values, tail, mean - deviation, false),
-          tail_quantile(values, 1.0 - tail, mean + deviation, true)};
+  const auto sum = [&values](auto term) {
+    double sums[4] = {};  // additions need not wait for one another
+    for (std::size_t i = 0; i < values.size(); ++i) sums[i % 4] += term(values[i]);
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  };
+  const double mean = sum([](double value) { return value; }) / count;
+  const double squares = sum([mean](double value) { return (value - mean) * (value - mean); });
+  // Of normal values 8% lie beyond 1.4 deviations on either side.
+  const double deviations = tail <= 0.05 ? 1.4 : 0.0;
+  const double distance = deviations * std::sqrt(squares / count);
+  return {tail_quantile(values, tail, mean - distance, false),
+          tail_quantile(values, 1.0 - tail, mean + distance, true)};
 }
 
 }  // namespace toplens

@@ -137,7 +137,8 @@ void SyntheticRun::write(const std::filesystem::path& directory) const {
     write_netcdf(directory / "geometry.nc", measured);
     HeadTable table(static_cast<int>(layers), static_cast<int>(heads));
     add_head_columns(table, static_cast<int>(kv_heads), documents);
-    add_geometry_columns(table, GeometryView(measured), {});
+    ThreadPool pool(1);
+    add_geometry_columns(table, GeometryView(measured), {}, pool);
     write_file_atomically(directory / "heads.csv", table.to_csv());
   }
   if (with_heads) write_netcdf(directory / "heads.nc", toplens::testing::heads(*this, random));

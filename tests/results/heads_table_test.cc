@@ -27,7 +27,8 @@ TEST(HeadTable, GoldenText) {
   const GeometryView geometry(dataset);
   HeadTable table(1, 2);
   add_head_columns(table, 1, 1);
-  add_geometry_columns(table, geometry, {});
+  ThreadPool pool(1);
+  add_geometry_columns(table, geometry, {}, pool);
   EXPECT_EQ(
       table.to_csv(),
       "layer,head,kv_head,documents,not_defined,"
@@ -45,7 +46,8 @@ TEST(HeadTable, IntervalsAreThoseOfTheBootstrap) {
   const Dataset dataset = example_geometry(4, 1, 2, {2, 4});
   const GeometryView geometry(dataset);
   HeadTable table(1, 2);
-  add_geometry_columns(table, geometry, {500, 0.9, 11});
+  ThreadPool pool(1);
+  add_geometry_columns(table, geometry, {500, 0.9, 11}, pool);
   const std::vector<std::string> rows = lines(table.to_csv());
   std::vector<double> f;
   for (std::size_t document = 0; document < 4; ++document)
@@ -59,6 +61,20 @@ TEST(HeadTable, IntervalsAreThoseOfTheBootstrap) {
   EXPECT_EQ(std::stod(cells[3]), (f[0] + f[1] + f[2] + f[3]) / 4);
   EXPECT_EQ(std::stod(cells[4]), interval->low);
   EXPECT_EQ(std::stod(cells[5]), interval->high);
+}
+
+TEST(HeadTable, IsTheSameOnAnyNumberOfThreads) {
+  const Dataset dataset = example_geometry(5, 2, 3, {2, 4, 8});
+  const GeometryView geometry(dataset);
+  std::vector<std::string> tables;
+  for (const int threads : {1, 2, 5}) {
+    HeadTable table(2, 3);
+    ThreadPool pool(threads);
+    add_geometry_columns(table, geometry, {300, 0.95, 3}, pool);
+    tables.push_back(table.to_csv());
+  }
+  EXPECT_EQ(tables[1], tables[0]);
+  EXPECT_EQ(tables[2], tables[0]);
 }
 
 TEST(HeadTable, GroupedQueriesAndAppendedColumns) {
