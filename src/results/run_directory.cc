@@ -218,6 +218,10 @@ Dataset PartsReader::read(const std::vector<std::string>& only,
   return concatenate_documents(parts, names_);
 }
 
+std::size_t PartsReader::documents(int part) const {
+  return parts_.at(static_cast<std::size_t>(part)).dimension_size("document");
+}
+
 Dataset PartsReader::read_documents(int part, std::size_t first, std::size_t count) const {
   return parts_.at(static_cast<std::size_t>(part))
       .read({}, DimensionSlice{"document", first, count});

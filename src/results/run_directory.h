@@ -27,6 +27,7 @@ class PartsReader {
   Dataset read(const std::vector<std::string>& only = {},
                const std::optional<DimensionSlice>& slice = std::nullopt) const;
   int count() const { return static_cast<int>(parts_.size()); }
+  std::size_t documents(int part) const;
   /// Of one part, everything: `count` of its documents from its `first` on.
   Dataset read_documents(int part, std::size_t first, std::size_t count) const;
   /// The environment of the process that computed a part (RunManifest::environment()); null where
