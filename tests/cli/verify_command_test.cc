@@ -326,7 +326,7 @@ TEST_F(VerifyCommand, ADamagedManifestIsAFindingAndNeverACrash) {
   };
   EXPECT_THAT(reason("/command_line", "analyze"), HasSubstr("list of texts at command_line"));
   EXPECT_THAT(reason("/command_line/1", "capture"), HasSubstr("cannot be prepared again"));
-  EXPECT_THAT(reason("/command_line/4", "--help"), HasSubstr("not understood"));
+  EXPECT_THAT(reason("/command_line/5", "--help"), HasSubstr("not understood"));
   EXPECT_THAT(reason("/documents_per_part", 0), HasSubstr("documents_per_part"));
   EXPECT_THAT(reason("/settings/documents", 1u << 31), HasSubstr("settings.documents"));
   EXPECT_THAT(reason("/settings/documents", 1u << 30), HasSubstr("part"));
