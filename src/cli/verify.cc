@@ -309,11 +309,11 @@ void RunVerification::set_up(const fs::path& model, const fs::path& text) {
   for (std::string* file : {&analysis_.text.text, &analysis_.text.jsonl, &analysis_.text.tokens}) {
     if (!file->empty()) *file = text.string();
   }
-  MeasuresArguments& measures = analysis_.measures;
-  if (!measures.thresholds_file.empty()) {
-    measures.thresholds_file = find("", measures.thresholds_file).string();
+  // Files of --compare-with keep their names, which stand in the results.
+  std::error_code ignored;
+  if (fs::is_directory(record_->working_directory, ignored)) {
+    analysis_.measures.directory = record_->working_directory;
   }
-  for (std::string& file : measures.compare_with) file = find("", file).string();
   setup_ = std::make_unique<AnalysisSetup>(analysis_, listener_);
   settings_ = setup_->manifest().settings();
 }

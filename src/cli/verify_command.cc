@@ -9,7 +9,9 @@
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
+#include "cli/usage_error.h"
 #include "cli/verify.h"
+#include "parallel/memory.h"
 #include "selfcheck/self_check.h"
 
 namespace toplens {
@@ -22,6 +24,7 @@ class InterruptListener : public ProgressListener {
 };
 
 void run(const VerifyArguments& arguments) {
+  from_command_line([&] { return parse_bytes(arguments.memory); });
   InterruptListener progress;
   const std::vector<CheckResult> results = verify_run(arguments, progress);
   print_output(arguments.json ? checks_json(results).dump() + "\n" : check_table(results));

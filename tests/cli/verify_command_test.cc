@@ -69,19 +69,21 @@ class VerifyCommand : public ::testing::Test {
     fs::copy(demo / "model", *base_ / "model");
     const std::string text = read_text_file(demo / "text" / "held_out.txt").substr(0, 20000);
     std::ofstream(*base_ / "text.txt") << text;
+    testing::write_npy(*base_ / "scores.npy", {6, 8}, std::vector<float>(48, 0.5f));
     const fs::path before = fs::current_path();
     fs::current_path(base_->path());
-    const CommandResult result = run_command(testing::tool(), analyze("model", "run", "f32"));
+    std::vector<std::string> arguments = analyze("model", "run");
+    arguments.insert(arguments.end(), {"--compare-with", "scores.npy"});
+    const CommandResult result = run_command(testing::tool(), arguments);
     fs::current_path(before);
     ASSERT_EQ(result.exit_code, 0) << result.err;
   }
   static void TearDownTestSuite() { base_.reset(); }
 
-  static std::vector<std::string> analyze(const std::string& model, const std::string& out,
-                                          const std::string& compute = "f32") {
-    return {"analyze",     model,   "--text",      "text.txt", "--context-length", "64",
-            "--documents", "10",    "--set-sizes", "1,4,16",   "--random-repeats", "2",
-            "--compute",   compute, "--out",       out};
+  static std::vector<std::string> analyze(const std::string& model, const std::string& out) {
+    return {"analyze",     model, "--text",      "text.txt", "--context-length", "64",
+            "--documents", "10",  "--set-sizes", "1,4,16",   "--random-repeats", "2",
+            "--compute",   "f32", "--out",       out};
   }
   static fs::path base(const std::string& name) { return *base_ / name; }
   /// A copy that a test may damage.
@@ -261,7 +263,7 @@ TEST_F(VerifyCommand, AnIncompleteRunSaysHowToGoOn) {
   EXPECT_THAT(found.with("fail"), ElementsAre("run"));
   EXPECT_EQ(found.with("skipped").size(), 9u);
   EXPECT_THAT(found.reason.at("run"),
-              AllOf(HasSubstr("analyze model --text text.txt"), HasSubstr("--out run --resume")));
+              AllOf(HasSubstr("analyze model --text text.txt"), HasSubstr("--resume")));
 }
 
 TEST_F(VerifyCommand, ARunOfAnOlderVersionIsCheckedAsFarAsItGoes) {
@@ -351,6 +353,7 @@ TEST_F(VerifyCommand, RefusesWhatIsNoRun) {
   EXPECT_EQ(run_command(testing::tool(), {"verify"}).exit_code, 2);
   EXPECT_EQ(run_command(testing::tool(), {"verify", base("run"), "--documents", "-1"}).exit_code,
             2);
+  EXPECT_EQ(run_command(testing::tool(), {"verify", base("run"), "--memory", "x"}).exit_code, 2);
 }
 
 }  // namespace
