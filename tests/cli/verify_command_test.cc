@@ -272,7 +272,10 @@ TEST_F(VerifyCommand, ARunOfAnOlderVersionIsCheckedAsFarAsItGoes) {
   for (const char* key : {"files", "working_directory"}) json.erase(key);
   for (const char* key : {"cpu", "matrix_products"}) json["toplens"].erase(key);
   write_manifest(run, json);
-  const Verification found = verify(run, {"--model", base("model"), "--text", base("text.txt")});
+  const fs::path before = fs::current_path();
+  fs::current_path(base_->path());
+  const Verification found = verify(run);
+  fs::current_path(before);
   EXPECT_EQ(found.exit_code, 0) << found.err;
   EXPECT_THAT(found.with("warn"), ElementsAre("environment", "files"));
   EXPECT_THAT(found.reason.at("files"), HasSubstr("older toplens"));
