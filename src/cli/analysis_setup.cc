@@ -1,14 +1,13 @@
 #include "cli/analysis_setup.h"
 
 #include <algorithm>
-#include <map>
 #include <span>
 
 #include <fmt/format.h>
-#include <netcdf.h>
-#include <dnnl.hpp>
 
 #include "cli/geometry_stage.h"
+#include "cli/interrupt.h"
+#include "cli/library_versions.h"
 #include "cli/measures_stage.h"
 #include "cli/part_runner.h"
 #include "cli/shown_document.h"
@@ -19,12 +18,6 @@
 
 namespace toplens {
 namespace {
-
-std::map<std::string, std::string> library_versions() {
-  const dnnl_version_t* dnnl = dnnl_version();
-  return {{"oneDNN", fmt::format("{}.{}.{}", dnnl->major, dnnl->minor, dnnl->patch)},
-          {"netCDF", nc_inq_libvers()}};
-}
 
 MeasuresStageOptions measures_options(const AnalyzeArguments& arguments,
                                       const GeometryOptions& geometry, const RunText& text,
@@ -165,6 +158,8 @@ AnalysisSetup::AnalysisSetup(const AnalyzeArguments& arguments, AnalyzeListener&
 RunManifest AnalysisSetup::manifest() {
   RunManifest manifest;
   manifest.command_line = arguments_.command_line;
+  std::error_code unknown;  // then it stays empty
+  manifest.working_directory = std::filesystem::current_path(unknown);
   manifest.started = utc_now();
   manifest.library_versions = library_versions();
   manifest.model.path = session_.model().directory();
@@ -179,6 +174,10 @@ RunManifest AnalysisSetup::manifest() {
   manifest.threads = session_.pool().size();
   manifest.memory_budget_bytes = session_.memory_bytes();
   return manifest;
+}
+
+std::map<std::string, std::string> AnalysisSetup::digest_weights() const {
+  return digest_weight_files(session_.model().tensors().files(), check_interrupt);
 }
 
 std::string AnalysisSetup::estimate(std::size_t documents, std::size_t processes) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,10 @@ class AnalysisSetup {
   const EnginePlan& plan() const { return plan_; }
   std::size_t num_documents() const { return text_.windows.size(); }
 
-  /// As it is before the run; documents_per_part is left open.
+  /// As it is before the run; documents_per_part is left open, and so are whole weight files.
   RunManifest manifest();
+  /// CheckpointDigests::weight_files: reads all weights.
+  std::map<std::string, std::string> digest_weights() const;
   /// What so many documents, computed by so many processes like this one, will need.
   std::string estimate(std::size_t documents, std::size_t processes);
 

@@ -54,7 +54,7 @@ struct PassDocuments {
 /// What stages make of all finished parts.
 struct PooledRun {
   const RunManifest& manifest;
-  RunDirectory& directory;
+  ResultSink& results;  ///< where files go
   const PartsReader& parts;
   ThreadPool& threads;
   HeadTable& table;                                        ///< heads.csv

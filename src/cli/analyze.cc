@@ -13,14 +13,13 @@
 #include "cli/analysis_setup.h"
 #include "cli/interrupt.h"
 #include "cli/part_runner.h"
+#include "cli/pool_parts.h"
 #include "cli/rank_texts.h"
 #include "cli/usage_error.h"
 #include "parallel/memory.h"
 #include "parallel/work_leader.h"
 #include "parallel/work_member.h"
 #include "report/report_page.h"
-#include "results/fits_dataset.h"
-#include "results/heads_table.h"
 #include "results/run_directory.h"
 
 namespace toplens {
@@ -66,29 +65,6 @@ std::vector<WorkTask> missing_parts(const RunDirectory& directory, const RunMani
     missing.push_back({part, first, std::min(per_part, manifest.text.windows.size() - first)});
   }
   return missing;
-}
-
-/// Everything pooled, from the parts alone.
-void pool(RunDirectory& directory, const RunManifest& manifest, ThreadPool& threads,
-          const AnalysisStages& stages, AnalyzeOutcome& outcome) {
-  const PartsReader parts = directory.open_parts(num_parts(manifest));
-  const ModelConfig& config = manifest.model.config;
-  HeadTable table(config.num_layers, config.num_query_heads);
-  add_head_columns(table, config.num_kv_heads, manifest.text.windows.size());
-  Dataset heads = make_heads_dataset(static_cast<std::size_t>(config.num_layers),
-                                     static_cast<std::size_t>(config.num_query_heads));
-  PooledRun run{manifest, directory, parts, threads, table, heads, {}, {}, {}};
-  for (const auto& stage : stages) stage->pool(run);
-  directory.write_text("heads.csv", table.to_csv());
-  run.files.emplace(run.files.begin(), "heads.csv", "one row per head");
-  if (!heads.variables().empty()) {
-    directory.write_dataset("heads.nc", heads);
-    run.files.emplace_back("heads.nc", "xarray");
-  }
-  run.files.emplace_back("run.json", "protocol");
-  outcome.summaries = std::move(run.summaries);
-  outcome.json = std::move(run.json);
-  outcome.files = std::move(run.files);
 }
 
 /// Ends a pass where another rank failed.
@@ -189,6 +165,11 @@ AnalyzeOutcome lead(const AnalyzeArguments& arguments, AnalyzeListener& listener
   manifest = setup.manifest();
   manifest.documents_per_part = documents_per_part(arguments, documents, ranks);
   meet_members(leader, manifest);
+  if (arguments.digest_weights ||
+      (arguments.resume && RunDirectory::records_weight_files(arguments.out))) {
+    listener.note("reading all weights once for their SHA-256");
+    manifest.model.digests.weight_files = setup.digest_weights();
+  }
   RunDirectory directory = arguments.resume ? RunDirectory::resume(arguments.out, manifest)
                                             : RunDirectory::create(arguments.out, manifest);
   const std::vector<WorkTask> tasks = missing_parts(directory, manifest);
@@ -225,15 +206,20 @@ AnalyzeOutcome lead(const AnalyzeArguments& arguments, AnalyzeListener& listener
   if (remaining > 0) manifest.timings.push_back(measuring.stop("measure"));
 
   const Stopwatch pooling;
-  pool(directory, manifest, setup.session().pool(), setup.stages(), outcome);
+  PooledResults pooled = pool_parts(directory.open_parts(num_parts(manifest)), manifest,
+                                    setup.session().pool(), setup.stages(), directory);
+  outcome.summaries = std::move(pooled.summaries);
+  outcome.json = std::move(pooled.json);
+  outcome.files = std::move(pooled.files);
+  outcome.files.emplace_back("run.json", "protocol");
   manifest.timings.push_back(pooling.stop("pool"));
   manifest.peak_resident_bytes = process_memory().peak_resident_bytes;
   manifest.ranks.front().cpu_seconds = process_cpu_seconds();
   manifest.ranks.front().peak_resident_bytes = *manifest.peak_resident_bytes;
   for (const RankRecord& rank : manifest.ranks) manifest.cpu_seconds += rank.cpu_seconds;
-  manifest.complete = true;
-  directory.write_manifest(manifest);
+  directory.complete(manifest);
   write_report({directory.path()}, directory.path() / "report.html");
+  directory.add_result("report.html", manifest);
   outcome.files.emplace_back("report.html", "for a browser");
   return outcome;
 }

@@ -28,7 +28,9 @@ struct AnalyzeArguments {
   MeasuresArguments measures;
   std::string out;
   bool resume = false;
+  bool digest_weights = false;
   bool json = false;
+  bool mpi = false;
   std::vector<std::string> command_line;
 };
 

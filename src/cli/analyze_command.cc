@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/analyze.h"
+#include "cli/analyze_options.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/terminal.h"
@@ -72,45 +73,14 @@ void add_analyze_command(CLI::App& app, Action& action,
   arguments->command_line = command_line;
   CLI::App& command = *app.add_subcommand(
       "analyze", "The main job: run a model over text and measure every head's geometry");
-  arguments->engine.add_to(command);
-  arguments->text.add_to(command);
-  command
-      .add_option("--documents", arguments->documents,
-                  "Documents (full windows of the text, spread evenly over it)")
-      ->check(CLI::Range(1, 1 << 30))
-      ->type_name("D")
-      ->capture_default_str();
-  arguments->geometry.add_to(command,
-                             "Query positions to measure: last, all, or tail:K for the last K; "
-                             "results are means over them per document");
-  command.add_flag("--random-all-queries", arguments->random_all_queries,
-                   "Measure the random control at all these queries, not at the final one alone");
-  command
-      .add_option("--theory", arguments->theory,
-                  "Fit the theory's assumptions at the final query and set its bounds and "
-                  "predictions beside the measurement; takes 27 KB of disk per head and document")
-      ->check(CLI::IsMember({"on", "off"}))
-      ->capture_default_str();
-  const std::vector<CLI::Option*> predictions = arguments->predictions.add_to(command);
-  arguments->measures.add_to(command);
-  command.add_option("--out", arguments->out, "Run directory for the results, new or empty")
-      ->required()
-      ->type_name("DIR");
-  command.add_flag("--resume", arguments->resume,
-                   "Go on with the interrupted run in --out; finished parts are kept");
-  command.add_flag("--json", arguments->json,
-                   "Curves, theory and regimes as one JSON object on stdout");
-  const auto with_mpi = std::make_shared<bool>(false);
-  command.add_flag("--mpi", *with_mpi,
-                   "Share the documents among MPI's ranks. Needed only with launchers other than "
-                   "mpirun and srun, which are recognised (docs/cluster.md)");
-  command.callback([&action, arguments, predictions, with_mpi, open_channel] {
+  const std::vector<CLI::Option*> predictions = add_analyze_options(command, *arguments);
+  command.callback([&action, arguments, predictions, open_channel] {
     for (const CLI::Option* option : predictions) {
       if (arguments->theory == "off" && option->count() > 0) {
         throw UsageError(fmt::format("{} needs --theory on", option->get_name()));
       }
     }
-    action = [arguments, with_mpi, open_channel] { run(*arguments, open_channel(*with_mpi)); };
+    action = [arguments, open_channel] { run(*arguments, open_channel(arguments->mpi)); };
   });
 }
 

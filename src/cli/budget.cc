@@ -11,6 +11,7 @@
 #include "io/atomic_file.h"
 #include "results/digest.h"
 #include "results/intervention_files.h"
+#include "results/run_directory.h"
 #include "results/run_manifest.h"
 
 namespace toplens {
@@ -178,6 +179,7 @@ BudgetOutcome find_budget(const BudgetArguments& arguments, WaveListener& listen
   const std::filesystem::path directory = arguments.out;
   write_file_atomically(directory / "budget.json",
                         budget_json(record, outcome.config, outcome.result).dump(1) + "\n");
+  RunDirectory::record_later_results(directory, {"budget.json"});
   files->finish(scan_results(text, outcome.config, experiment, record.request));
   HeadBudget smallest;
   smallest.model = {outcome.config.num_layers, outcome.config.num_query_heads,

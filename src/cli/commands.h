@@ -36,5 +36,6 @@ void add_intervene_command(CLI::App& app, Action& action,
 void add_retrieval_command(CLI::App& app, Action& action);
 void add_questions_command(CLI::App& app, Action& action);
 void add_selfcheck_command(CLI::App& app, Action& action);
+void add_verify_command(CLI::App& app, Action& action);
 
 }  // namespace toplens

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "cli/usage_error.h"
+#include "results/run_directory.h"
 
 namespace toplens {
 
@@ -55,6 +56,7 @@ std::string ExportArguments::write(const HeadBudget& budget, const std::filesyst
     std::string files;
     for (const std::filesystem::path& file : export_budget(budget, one, directory, options)) {
       files += (files.empty() ? "" : ", ") + file.string();
+      RunDirectory::record_later_results(directory, {file.lexically_relative(directory).string()});
     }
     text += fmt::format("{}: {}\n", name(format), files);
   }

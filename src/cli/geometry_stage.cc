@@ -98,7 +98,7 @@ class GeometryStage : public AnalysisStage {
     std::vector<std::string> names = {"num_queries"};
     for (const SeparabilityMetric& metric : kSeparabilityMetrics) names.emplace_back(metric.name);
     const Dataset geometry = without_unused_dimensions(run.parts.read(names));
-    run.directory.write_dataset("geometry.nc", geometry);
+    run.results.write_dataset("geometry.nc", geometry);
     run.files.emplace_back("geometry.nc", "xarray");
     const GeometryView view(geometry);
     BootstrapOptions bootstrap;

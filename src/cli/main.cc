@@ -122,6 +122,7 @@ int run(int argc, char** argv, Processes& processes) {
   add_retrieval_command(app, action);
   add_questions_command(app, action);
   add_selfcheck_command(app, action);
+  add_verify_command(app, action);
   try {
     check_command(app, command_line);
     app.parse(argc, argv);

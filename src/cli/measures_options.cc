@@ -97,7 +97,7 @@ void MeasuresArguments::add_to(CLI::App& command) {
 
 RegimeThresholds MeasuresArguments::regime_thresholds() const {
   RegimeThresholds result;
-  if (!thresholds_file.empty()) set_from_file(thresholds_file, result);
+  if (!thresholds_file.empty()) set_from_file(directory / thresholds_file, result);
   from_command_line([&] {
     for (const std::string& text : thresholds) set_from_text(text, result);
   });
@@ -108,7 +108,7 @@ std::vector<ImportedScores> MeasuresArguments::imported_scores(const ModelConfig
   const HeadLayout layout{config.num_layers, config.num_query_heads, config.num_kv_heads};
   std::vector<ImportedScores> imported;
   for (const std::string& file : compare_with) {
-    imported.push_back({file, read_head_file(file, layout), layout});
+    imported.push_back({file, read_head_file(directory / file, layout), layout});
   }
   return imported;
 }

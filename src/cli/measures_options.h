@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct MeasuresArguments {
   std::vector<std::string> compare_with;  ///< head files of other projects
   int detector_sequences = 8;
   int detector_tokens = 25;
+  std::filesystem::path directory;  ///< that relative paths of files start from; empty: the current
 
   void add_to(CLI::App& command);
   /// The table's defaults, then the file, then the single ones. Throws UsageError for unknown names

@@ -157,7 +157,7 @@ class MeasuresStage : public AnalysisStage {
     }
     add_imported_scores(run.heads, run.table, results.imported);
     const nlohmann::ordered_json json = regimes_json(results);
-    run.directory.write_text("regimes.json", json.dump(2) + "\n");
+    run.results.write_text("regimes.json", json.dump(2) + "\n");
     run.files.emplace_back("regimes.json", "regimes by layer");
     run.json["regimes"] = json;
     run.summaries.push_back(regimes_summary(results));

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "io/json_text.h"
+#include "kernels/cpu_info.h"
 #include "parallel/channel.h"
 #include "results/build_info.h"
 
@@ -15,7 +16,9 @@ using Json = nlohmann::ordered_json;
 
 std::string introduction_text(const RunManifest& manifest) {
   const BuildInfo build = build_info();
+  const CpuInfo cpu = cpu_info();
   const Json json = {{"host", host_name()},
+                     {"cpu", {{"model", cpu.model}, {"features", cpu.features}}},
                      {"threads", manifest.threads},
                      {"run",
                       {{"version", build.version},
@@ -30,6 +33,8 @@ RankRecord introduced_rank(const std::string& introduction) {
   const Json json = parse_json(introduction, "a rank's introduction");
   RankRecord record;
   record.host = json.at("host");
+  record.cpu.model = json.at("cpu").at("model");
+  record.cpu.features = json.at("cpu").at("features").get<std::vector<std::string>>();
   record.threads = json.at("threads");
   return record;
 }

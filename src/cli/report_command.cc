@@ -7,6 +7,7 @@
 #include "cli/terminal.h"
 #include "parallel/memory.h"
 #include "report/report_page.h"
+#include "results/run_directory.h"
 
 namespace toplens {
 namespace {
@@ -20,6 +21,8 @@ void run(const ReportArguments& arguments) {
   const std::filesystem::path page =
       arguments.out.empty() ? arguments.runs.front() / "report.html" : arguments.out;
   const ReportOutcome outcome = write_report(arguments.runs, page);
+  // Where the page of a run lies in its own directory.
+  RunDirectory::record_later_results(page.parent_path(), {page.filename().string()});
   for (const LeftOutFigure& left_out : outcome.left_out) {
     print_note(
         fmt::format("left out of {}: {}: {}", left_out.run, left_out.figure, left_out.reason));

@@ -1,15 +1,12 @@
-#include <algorithm>
-#include <array>
 #include <chrono>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
 #include <toplens/error.h>
-#include <nlohmann/json.hpp>
 
+#include "cli/check_table.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
@@ -20,8 +17,6 @@
 
 namespace toplens {
 namespace {
-
-constexpr std::size_t kLineLength = 100;
 
 struct Arguments {
   EngineArguments engine;
@@ -46,54 +41,6 @@ class SelfCheckProgress : public ProgressListener {
  private:
   std::chrono::steady_clock::time_point shown_ = std::chrono::steady_clock::now();
 };
-
-/// Lines of at most kLineLength characters, the second and later ones indented.
-std::string wrap(std::string_view text, std::size_t indent) {
-  std::string wrapped;
-  std::size_t column = indent;
-  while (!text.empty()) {
-    const std::string_view word = text.substr(0, text.find(' '));
-    text.remove_prefix(std::min(word.size() + 1, text.size()));
-    if (column > indent && column + 1 + word.size() > kLineLength) {
-      wrapped += "\n" + std::string(indent, ' ');
-      column = indent;
-    } else if (column > indent) {
-      wrapped += " ";
-      ++column;
-    }
-    wrapped += word;
-    column += word.size();
-  }
-  return wrapped;
-}
-
-std::string to_text(const std::vector<CheckResult>& results) {
-  std::size_t width = 0;
-  for (const CheckResult& result : results) width = std::max(width, result.name.size());
-  std::array<std::size_t, kCheckStatuses.size()> counts{};
-  std::string text;
-  for (const CheckResult& result : results) {
-    ++counts[static_cast<std::size_t>(result.finding.status)];
-    text += fmt::format("  {:<{}}  {:<7}  {}\n", result.name, width, name(result.finding.status),
-                        wrap(result.finding.reason, width + 13));
-  }
-  text += "\n";
-  for (std::size_t i = 0; i < counts.size(); ++i) {
-    text += fmt::format("{}{} {}", i == 0 ? "" : ", ", counts[i], kCheckStatuses[i].name);
-  }
-  return text + "\n";
-}
-
-nlohmann::ordered_json to_json(const std::vector<CheckResult>& results) {
-  nlohmann::ordered_json checks = nlohmann::ordered_json::array();
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    checks.push_back({{"check", results[i].name},
-                      {"asks", self_checks()[i].asks},
-                      {"status", name(results[i].finding.status)},
-                      {"reason", results[i].finding.reason}});
-  }
-  return checks;
-}
 
 /// A checkpoint that cannot be opened is evidence; what is wrong with the text is an error.
 Evidence collect(const Arguments& arguments, const SelfCheckOptions& options) {
@@ -133,7 +80,7 @@ void run(const Arguments& arguments) {
   options.context_length = arguments.context_length;
   options.windows = static_cast<std::size_t>(arguments.windows);
   const std::vector<CheckResult> results = judge(collect(arguments, options));
-  print_output(arguments.json ? to_json(results).dump() + "\n" : to_text(results));
+  print_output(arguments.json ? checks_json(results).dump() + "\n" : check_table(results));
   const std::size_t failed = count_failures(results);
   if (failed > 0) {
     throw Error(fmt::format("{} of {} checks failed: results of this model cannot be trusted yet",

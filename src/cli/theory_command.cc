@@ -291,6 +291,8 @@ void run_from(Arguments arguments) {
     add_fit_variables(heads, theory.run.fits, theory.shape);
     add_theory_variables(heads, theory, options);
     write_netcdf(arguments.out, heads);
+    const std::filesystem::path out(arguments.out);
+    RunDirectory::record_later_results(out.parent_path(), {out.filename().string()});
   }
   print_output(arguments.json ? theory_json(theory, options).dump() + "\n"
                               : theory_summary(theory, options));

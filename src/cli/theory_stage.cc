@@ -117,13 +117,13 @@ class TheoryStage : public AnalysisStage {
                     [&](const AssumptionView& records, const RunTheory& layer) {
                       profiles.add_layer(records, layer.fits);
                     });
-    run.directory.write_dataset("profiles.nc", profiles.dataset());
+    run.results.write_dataset("profiles.nc", profiles.dataset());
     add_fit_variables(run.heads, theory.run.fits, theory.shape);
     add_theory_variables(run.heads, theory, options_);
     add_fit_columns(run.table, theory.run.fits);
     add_theory_columns(run.table, theory, options_);
     const nlohmann::ordered_json json = theory_json(theory, options_);
-    run.directory.write_text("theory.json", json.dump(2) + "\n");
+    run.results.write_text("theory.json", json.dump(2) + "\n");
     run.files.emplace_back("theory.json", "coverage");
     run.files.emplace_back("profiles.nc", "curves behind the fits");
     run.json["theory"] = json;

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <hwy/highway.h>
 #include <hwy/targets.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <oneapi/dnnl/dnnl_debug.h>
 #include <toplens/error.h>
 
 namespace toplens {
@@ -56,5 +58,10 @@ void force_simd_level(std::string_view level) {
 }
 
 std::string active_simd_level() { return level_of(available_targets().front()); }
+
+std::string matrix_product_level() {
+  const std::string name = dnnl_cpu_isa2str(dnnl_get_effective_cpu_isa());
+  return name.substr(name.rfind("cpu_isa_", 0) == 0 ? 8 : 0);
+}
 
 }  // namespace toplens

@@ -13,4 +13,7 @@ void force_simd_level(std::string_view level);
 /// The level in use: the one forced, else the highest that build and machine have.
 std::string active_simd_level();
 
+/// What oneDNN makes of this machine for the matrix products: "avx512_core_bf16", ...
+std::string matrix_product_level();
+
 }  // namespace toplens

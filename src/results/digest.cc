@@ -44,7 +44,8 @@ class InputFile {
                       static_cast<std::streamsize>(bytes.size())))
       fail("file changed while it was read");
   }
-  void update(Sha256& digest, std::uint64_t offset, std::uint64_t length) {
+  void update(Sha256& digest, std::uint64_t offset, std::uint64_t length,
+              const std::function<void()>& step = {}) {
     std::vector<std::byte> buffer(std::min<std::uint64_t>(length, 1 << 20));
     while (length > 0) {
       const std::span<std::byte> piece(buffer.data(),
@@ -53,6 +54,7 @@ class InputFile {
       digest.update(piece);
       offset += piece.size();
       length -= piece.size();
+      if (step) step();
     }
   }
   [[noreturn]] void fail(std::string_view reason) const {
@@ -140,11 +142,20 @@ std::string sha256(std::string_view text) {
   return digest.finish();
 }
 
-std::string sha256_file(const fs::path& path) {
+std::string sha256_file(const fs::path& path, const std::function<void()>& step) {
   InputFile file(path);
   Sha256 digest;
-  file.update(digest, 0, file.size());
+  file.update(digest, 0, file.size(), step);
   return digest.finish();
+}
+
+std::map<std::string, std::string> digest_weight_files(std::span<const fs::path> weight_files,
+                                                       const std::function<void()>& step) {
+  std::map<std::string, std::string> digests;
+  for (const fs::path& file : weight_files) {
+    digests[file.filename().string()] = sha256_file(file, step);
+  }
+  return digests;
 }
 
 CheckpointDigests digest_checkpoint(const fs::path& checkpoint,

@@ -144,6 +144,7 @@ void InterventionFiles::finish(const InterventionResults& results) {
     write_file_atomically(directory_ / kNeededCsv, needed_sizes_csv(results));
   }
   write_status("complete");
+  RunDirectory::record_later_results(directory_, {kJson, kNetcdf, kCsv, kNeededCsv});
 }
 
 void InterventionFiles::discard_unstarted() {

@@ -23,6 +23,9 @@ namespace fs = std::filesystem;
 constexpr const char* kRunJson = "run.json";
 constexpr const char* kParts = "parts";
 constexpr const char* kSettingsAttribute = "settings_sha256";
+constexpr std::int64_t kMostDocuments = 1 << 30;
+// JSON; of parts alone, since those of one run may have been computed in different places.
+constexpr const char* kEnvironmentAttribute = "environment";
 
 // What io/temporary_file.h calls a file under construction, for the files of a run directory.
 bool is_leftover(const fs::path& path) {
@@ -92,8 +95,36 @@ std::string settings_digest(const nlohmann::ordered_json& settings) {
   return sha256(nlohmann::json(settings).dump());
 }
 
+// "weights_sha256": file name to digest; null where whole files were not digested.
+nlohmann::ordered_json recorded_weight_files(const nlohmann::ordered_json& run) {
+  const auto model = run.find("model");
+  if (model == run.end() || !model->is_object()) return nullptr;
+  const auto found = model->find("weights_sha256");
+  return found == model->end() ? nlohmann::ordered_json() : *found;
+}
+
+void check_weight_files(const fs::path& path, const nlohmann::ordered_json& run,
+                        const RunManifest& manifest) {
+  const nlohmann::ordered_json there = recorded_weight_files(run);
+  const auto& here = manifest.model.digests.weight_files;
+  if (there.empty() || here.empty()) return;
+  if (const std::string difference = first_difference(there, here); !difference.empty()) {
+    throw Error(fmt::format(
+        "{}: cannot resume: the weights are not those that the run began with: SHA-256 differs of "
+        "{}; use the weights of that run, or another --out",
+        path.string(), difference));
+  }
+}
+
 fs::path part_path(const fs::path& run_directory, int index) {
   return run_directory / kParts / fmt::format("part-{:04}.nc", index);
+}
+
+std::string part_name(int index) { return part_path("", index).string(); }
+
+std::string json_text(const nlohmann::ordered_json& json) {
+  // Document names and paths may be no UTF-8, which JSON must be.
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace
@@ -168,7 +199,8 @@ PartsReader PartsReader::of_run(const fs::path& run_directory) {
   }
   const int per_part = RunDirectory::recorded_documents_per_part(run_directory);
   const nlohmann::ordered_json& documents = run["settings"]["documents"];
-  if (per_part < 1 || !documents.is_number_integer() || documents.get<int>() < 1) {
+  if (per_part < 1 || !documents.is_number_integer() || documents.get<std::int64_t>() < 1 ||
+      documents.get<std::int64_t>() > kMostDocuments) {
     throw Error(fmt::format("{}: no positive numbers of documents in it",
                             (run_directory / kRunJson).string()));
   }
@@ -179,14 +211,36 @@ PartsReader PartsReader::of_run(const fs::path& run_directory) {
 Dataset PartsReader::read(const std::vector<std::string>& only,
                           const std::optional<DimensionSlice>& slice) const {
   std::vector<Dataset> parts;
-  for (const NetcdfReader& part : parts_) parts.push_back(part.read(only, slice));
+  for (const NetcdfReader& part : parts_) {
+    parts.push_back(part.read(only, slice));
+    parts.back().attributes().erase(kEnvironmentAttribute);
+  }
   return concatenate_documents(parts, names_);
+}
+
+std::size_t PartsReader::documents(int part) const {
+  return parts_.at(static_cast<std::size_t>(part)).dimension_size("document");
+}
+
+Dataset PartsReader::read_documents(int part, std::size_t first, std::size_t count) const {
+  return parts_.at(static_cast<std::size_t>(part))
+      .read({}, DimensionSlice{"document", first, count});
+}
+
+nlohmann::ordered_json PartsReader::environment(int part) const {
+  const auto index = static_cast<std::size_t>(part);
+  const Attributes attributes = parts_.at(index).attributes();
+  const auto found = attributes.find(kEnvironmentAttribute);
+  if (found == attributes.end()) return nullptr;
+  const auto* text = std::get_if<std::string>(&found->second);
+  return text == nullptr ? nullptr : parse_json(*text, names_[index]);
 }
 
 RunDirectory::RunDirectory(fs::path path, std::unique_ptr<Lock> lock, const RunManifest& manifest)
     : path_(std::move(path)),
       lock_(std::move(lock)),
-      settings_sha256_(settings_digest(manifest.settings())) {}
+      settings_sha256_(settings_digest(manifest.settings())),
+      environment_(manifest.environment().dump()) {}
 RunDirectory::RunDirectory(RunDirectory&&) noexcept = default;
 RunDirectory& RunDirectory::operator=(RunDirectory&&) noexcept = default;
 RunDirectory::~RunDirectory() = default;
@@ -254,6 +308,7 @@ RunDirectory RunDirectory::resume(const fs::path& path, const RunManifest& manif
                             path.string(), manifest.documents_per_part,
                             run.value("documents_per_part", 0)));
   }
+  check_weight_files(path, run, manifest);
   make_directory(path / kParts);
   remove_leftovers(path);
   remove_leftovers(path / kParts);
@@ -273,6 +328,10 @@ int RunDirectory::recorded_documents_per_part(const fs::path& path) {
   return found->get<int>();
 }
 
+bool RunDirectory::records_weight_files(const fs::path& path) {
+  return fs::exists(path / kRunJson) && !recorded_weight_files(read_run_json(path)).empty();
+}
+
 fs::path RunDirectory::part_path(int index) const { return toplens::part_path(path_, index); }
 
 std::vector<int> RunDirectory::finished_parts() const {
@@ -286,12 +345,14 @@ std::vector<int> RunDirectory::finished_parts() const {
 
 void RunDirectory::write_part(int index, Dataset part) {
   part.attributes()[kSettingsAttribute] = settings_sha256_;
+  part.attributes()[kEnvironmentAttribute] = environment_;
   write_netcdf(part_path(index), part);
 }
 
 std::string RunDirectory::part_contents(int index, Dataset part, const RunManifest& manifest) {
   part.attributes()[kSettingsAttribute] = settings_digest(manifest.settings());
-  return netcdf_contents(toplens::part_path("", index).string(), part);
+  part.attributes()[kEnvironmentAttribute] = manifest.environment().dump();
+  return netcdf_contents(part_name(index), part);
 }
 
 PartsReader RunDirectory::open_parts(int count) const {
@@ -307,18 +368,51 @@ void RunDirectory::discard_unstarted() {
 }
 
 void RunDirectory::write_manifest(const RunManifest& manifest) {
-  // Document names and paths may be no UTF-8, which JSON must be.
-  write_text(kRunJson, manifest.to_json().dump(2, ' ', false,
-                                               nlohmann::ordered_json::error_handler_t::replace) +
-                           "\n");
+  write_file_atomically(path_ / kRunJson, json_text(manifest.to_json()));
 }
 
 void RunDirectory::write_dataset(std::string_view file_name, const Dataset& dataset) {
   write_netcdf(path_ / file_name, dataset);
+  results_.emplace_back(file_name);
 }
 
 void RunDirectory::write_text(std::string_view file_name, std::string_view contents) {
   write_file_atomically(path_ / file_name, contents);
+  results_.emplace_back(file_name);
+}
+
+void RunDirectory::complete(RunManifest& manifest) {
+  for (const std::string& name : results_) manifest.files[name] = describe_file(path_ / name);
+  for (const int index : finished_parts()) {
+    manifest.files[part_name(index)] = describe_file(part_path(index));
+  }
+  manifest.complete = true;
+  write_manifest(manifest);
+}
+
+void RunDirectory::add_result(const std::string& file_name, RunManifest& manifest) {
+  manifest.files[file_name] = describe_file(path_ / file_name);
+  write_manifest(manifest);
+}
+
+void RunDirectory::record_later_results(const fs::path& directory,
+                                        const std::vector<std::string>& file_names) {
+  const fs::path path = directory.empty() ? "." : directory;
+  // A run that goes on records its files itself.
+  if (!fs::exists(path / kRunJson) || !is_complete(read_run_json(path))) return;
+  const Lock lock(path);
+  if (!is_complete(read_run_json(path))) return;
+  const std::string where = (path / kRunJson).string();
+  // Read again in its own order, now that it is known to be sound.
+  auto run = nlohmann::ordered_json::parse(read_text_file(path / kRunJson));
+  std::optional<FileRecords> files = files_of(run, where);
+  if (!files) return;  // a run of an older version records none
+  for (const std::string& name : file_names) {
+    files->erase(name);
+    if (fs::exists(path / name)) (*files)[name] = describe_file(path / name);
+  }
+  run["files"] = files_json(*files);
+  write_file_atomically(path / kRunJson, json_text(run));
 }
 
 }  // namespace toplens

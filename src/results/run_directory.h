@@ -26,6 +26,13 @@ class PartsReader {
   /// Variables of all parts one after the other along `document`; as NetcdfReader::read.
   Dataset read(const std::vector<std::string>& only = {},
                const std::optional<DimensionSlice>& slice = std::nullopt) const;
+  int count() const { return static_cast<int>(parts_.size()); }
+  std::size_t documents(int part) const;
+  /// Of one part, everything: `count` of its documents from its `first` on.
+  Dataset read_documents(int part, std::size_t first, std::size_t count) const;
+  /// The environment of the process that computed a part (RunManifest::environment()); null where
+  /// an older version did.
+  nlohmann::ordered_json environment(int part) const;
   /// Of the first part; all are alike.
   bool has_variable(const std::string& name) const { return parts_.front().has_variable(name); }
   std::size_t dimension_size(const std::string& name) const {
@@ -37,25 +44,37 @@ class PartsReader {
   std::vector<std::string> names_;
 };
 
+/// Where results go, by the name of their file.
+class ResultSink {
+ public:
+  virtual ~ResultSink() = default;
+  virtual void write_dataset(std::string_view file_name, const Dataset& dataset) = 0;
+  virtual void write_text(std::string_view file_name, std::string_view contents) = 0;
+};
+
 /// The directory of one run: run.json, parts/part-0000.nc (one finished batch each), geometry.nc,
 /// heads.csv. Every file appears whole or not at all, and nothing that this class did not write is
 /// ever removed. A directory is locked while an object is alive (the lock dies with the process).
-class RunDirectory {
+class RunDirectory : public ResultSink {
  public:
   /// Starts a run: makes the directory where it is absent and writes run.json. Throws Error where
   /// it cannot be written or already holds something, saying what and what to do.
   static RunDirectory create(const std::filesystem::path& path, const RunManifest& manifest);
   /// Goes on with an interrupted run: removes the temporary files it left. Throws Error where the
-  /// directory holds no run, or one with other settings, naming the first that differs. A directory
-  /// whose run was interrupted before its run.json was there is started anew.
+  /// directory holds no run, or one with other settings, naming the first that differs, or one
+  /// whose recorded digests of whole weight files are not those of the manifest, where it has them.
+  /// A directory whose run was interrupted before its run.json was there is started anew.
   static RunDirectory resume(const std::filesystem::path& path, const RunManifest& manifest);
   /// How many documents a part of the run at `path` holds, for a resuming run to keep to; 0 where
   /// there is no run yet. Throws Error where run.json cannot be read.
   static int recorded_documents_per_part(const std::filesystem::path& path);
+  /// Whether the run at `path` recorded digests of whole weight files, for a resuming run to do the
+  /// same; false where there is no run yet. Throws Error where run.json cannot be read.
+  static bool records_weight_files(const std::filesystem::path& path);
 
   RunDirectory(RunDirectory&&) noexcept;
   RunDirectory& operator=(RunDirectory&&) noexcept;
-  ~RunDirectory();
+  ~RunDirectory() override;
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path part_path(int index) const;
@@ -75,8 +94,20 @@ class RunDirectory {
   void discard_unstarted();
 
   void write_manifest(const RunManifest& manifest);
-  void write_dataset(std::string_view file_name, const Dataset& dataset);
-  void write_text(std::string_view file_name, std::string_view contents);
+  void write_dataset(std::string_view file_name, const Dataset& dataset) override;
+  void write_text(std::string_view file_name, std::string_view contents) override;
+
+  /// The run is over: size and SHA-256 of every part and result enter the manifest, which is marked
+  /// complete and written.
+  void complete(RunManifest& manifest);
+  /// The same for a result that something else wrote into the directory of the complete run.
+  void add_result(const std::string& file_name, RunManifest& manifest);
+  /// For other commands that write files into a directory which may be that of a complete run: its
+  /// run.json records them as they now are (where they are not there, no longer). Nothing happens
+  /// in a directory without a complete run. Throws Error where run.json cannot be read or written,
+  /// or another process is writing the run.
+  static void record_later_results(const std::filesystem::path& directory,
+                                   const std::vector<std::string>& file_names);
 
  private:
   class Lock;
@@ -85,6 +116,8 @@ class RunDirectory {
   std::filesystem::path path_;
   std::unique_ptr<Lock> lock_;
   std::string settings_sha256_;
+  std::string environment_;
+  std::vector<std::string> results_;  ///< names of the files written, without run.json and parts
   bool made_directory_ = false;
 };
 

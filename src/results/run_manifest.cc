@@ -24,6 +24,10 @@ Json or_null(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
+Json cpu_json(const CpuInfo& cpu) {
+  return {{"model", or_null(cpu.model)}, {"features", cpu.features}};
+}
+
 Json model_json(const ModelRecord& model) {
   const ModelConfig& config = model.config;
   Json json = {{"path", model.path.string()},
@@ -37,6 +41,8 @@ Json model_json(const ModelRecord& model) {
                {"vocab_size", config.vocab_size},
                {"layer_window", config.layer_window}};
   json.update(digests_json(model.digests));
+  const auto& weights = model.digests.weight_files;
+  json["weights_sha256"] = weights.empty() ? Json(nullptr) : Json(weights);
   return json;
 }
 
@@ -112,18 +118,22 @@ Json RunManifest::settings() const {
           {"text", {{"tokens_sha256", text.tokens_sha256}}}};
 }
 
-Json RunManifest::to_json() const {
+Json RunManifest::environment() const {
   const BuildInfo build = build_info();
+  return {{"version", build.version},    {"git_commit", or_null(build.git_commit)},
+          {"compiler", build.compiler},  {"libraries", library_versions},
+          {"simd", active_simd_level()}, {"matrix_products", matrix_product_level()},
+          {"cpu", cpu_json(cpu_info())}};
+}
+
+Json RunManifest::to_json() const {
   Json json;
   json["schema_version"] = kRunSchemaVersion;
   json["status"] = complete ? "complete" : "running";
   json["command_line"] = command_line;
+  json["working_directory"] = or_null(working_directory.string());
   json["started"] = started;
-  json["toplens"] = {{"version", build.version},
-                     {"git_commit", or_null(build.git_commit)},
-                     {"compiler", build.compiler},
-                     {"libraries", library_versions},
-                     {"simd", active_simd_level()}};
+  json["toplens"] = environment();
   json["settings"] = settings();
   json["model"] = model_json(model);
   json["text"] = text_json(text);
@@ -144,6 +154,7 @@ Json RunManifest::to_json() const {
   Json processes = Json::array();
   for (const RankRecord& rank : ranks) {
     processes.push_back({{"host", rank.host},
+                         {"cpu", cpu_json(rank.cpu)},
                          {"threads", rank.threads},
                          {"documents", rank.documents},
                          {"cpu_seconds", rank.cpu_seconds},
@@ -153,6 +164,7 @@ Json RunManifest::to_json() const {
   json["gathered"] = {{"bytes", gathered_bytes}, {"seconds", gather_seconds}};
   json["peak_memory_bytes"] = {{"resident", or_null(peak_resident_bytes)},
                                {"anonymous", or_null(peak_anonymous_bytes)}};
+  if (complete) json["files"] = files_json(files);
   return json;
 }
 

@@ -11,8 +11,10 @@
 #include <nlohmann/json.hpp>
 
 #include "corpus/corpus.h"
+#include "kernels/cpu_info.h"
 #include "model/model_config.h"
 #include "results/digest.h"
+#include "results/run_files.h"
 
 namespace toplens {
 
@@ -25,7 +27,7 @@ struct ModelRecord {
   CheckpointDigests digests;
 };
 
-/// The digests as run.json has them.
+/// The digests as run.json has them, those of whole weight files left out.
 nlohmann::ordered_json digests_json(const CheckpointDigests& digests);
 
 struct WindowRecord {
@@ -81,6 +83,7 @@ struct StageTiming {
 /// A process of the run, what it did.
 struct RankRecord {
   std::string host;
+  CpuInfo cpu;
   int threads = 0;
   std::uint64_t documents = 0;  ///< computed here, not read from finished parts
   double cpu_seconds = 0;
@@ -91,6 +94,7 @@ struct RankRecord {
 struct RunManifest {
   bool complete = false;
   std::vector<std::string> command_line;
+  std::filesystem::path working_directory;              ///< what relative paths start from
   std::string started;                                  ///< utc_now() at the start
   std::map<std::string, std::string> library_versions;  ///< "oneDNN" -> "2.6.3"
   ModelRecord model;
@@ -106,10 +110,14 @@ struct RunManifest {
   double cpu_seconds = 0;     ///< of all ranks
   std::optional<std::uint64_t> peak_resident_bytes;   ///< mapped weights included
   std::optional<std::uint64_t> peak_anonymous_bytes;  ///< without them, looked at after each part
+  FileRecords files;                                  ///< results and parts of a complete run
 
   /// What decides whether a resumed run is the same run: digests of model and text, protocol. Not
   /// threads, memory, paths or timings.
   nlohmann::ordered_json settings() const;
+  /// What computes in this process, down to the last bit: versions of toplens and libraries,
+  /// compiler, processor, instruction sets. No part of the settings.
+  nlohmann::ordered_json environment() const;
   nlohmann::ordered_json to_json() const;
 };
 

@@ -27,6 +27,7 @@ struct Finding {
 
 struct CheckResult {
   std::string_view name;
+  std::string_view asks;  ///< the question, for the documentation and --json
   Finding finding;
 };
 

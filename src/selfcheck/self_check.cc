@@ -45,10 +45,10 @@ std::vector<CheckResult> judge(const Evidence& evidence) {
   std::vector<CheckResult> results;
   for (const SelfCheck& check : kChecks) {
     const bool opened = evidence.checkpoint_error.empty();
-    results.push_back(
-        {check.name, opened || results.empty()
-                         ? check.judge(evidence)
-                         : Finding{CheckStatus::skipped, "the checkpoint could not be opened"}});
+    results.push_back({check.name, check.asks,
+                       opened || results.empty()
+                           ? check.judge(evidence)
+                           : Finding{CheckStatus::skipped, "the checkpoint could not be opened"}});
   }
   return results;
 }

@@ -57,6 +57,16 @@ TEST(Help, OfEveryCommandNamesItsOptions) {
   }
 }
 
+TEST(Help, OfVerifyNamesItsOptions) {
+  EXPECT_THAT(run({"--help"}).out, HasSubstr("verify"));
+  const CommandResult help = run({"verify", "--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* option : {"RUN_DIR", "--model", "--text", "--documents", "--json"}) {
+    EXPECT_THAT(help.out, HasSubstr(option));
+  }
+  EXPECT_THAT(run({"analyze", "--help"}).out, HasSubstr("--digest-weights"));
+}
+
 TEST(Capture, WritesTheArraysOfTheContract) {
   const ScratchDirectory scratch;
   const std::string out = scratch / "out";

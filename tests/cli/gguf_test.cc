@@ -65,7 +65,9 @@ TEST_F(GgufCommands, EveryCommandTakesTheFile) {
     const CommandResult result = run_command(testing::tool(), arguments);
     EXPECT_EQ(result.exit_code, 0) << result.err;
   };
-  run({"analyze", file, "--out", path("run")});
+  run({"analyze", file, "--digest-weights", "--out", path("run")});
+  const auto verified = json_of({"verify", path("run"), "--documents", "1", "--json"});
+  for (const auto& check : verified) EXPECT_EQ(check.at("status"), "pass") << check;
   run({"intervene", file, "--set-sizes", "4", "--ranking", "attention", "--rule", "delete",
        "--json"});
   EXPECT_EQ(run_command(testing::tool(), {"capture", file, "--tokens", tokens("tiny-llama"),

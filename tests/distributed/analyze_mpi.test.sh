@@ -89,6 +89,8 @@ for count in 2 4; do
     --out "ranks$count" > "ranks$count.txt" || fail "$count ranks"
   expect_same_results one "ranks$count"
   [[ $(grep -c tokens/s err) -le 3 ]] || fail "more than one rank tells of its progress"
+  "$toplens" verify "ranks$count" --documents 3 > verified.txt 2> err || fail "verify"
+  grep -q "all bit for bit as recorded" verified.txt || fail "verify compared no bits"
 done
 for part in one/parts/*; do  # with 2 ranks, parts are of 8 documents too
   cmp "$part" "ranks2/parts/${part##*/}" || fail "another part"

@@ -82,6 +82,71 @@ TEST_F(RunDirectoryTest, ResumedRunHasThePartsOfTheFirst) {
                                    "parts/part-0001.nc", "run.json"));
 }
 
+TEST_F(RunDirectoryTest, ACompleteRunListsItsFiles) {
+  RunDirectory::record_later_results(out(), {"report.html"});  // no run, nothing to record
+  {
+    RunDirectory run = RunDirectory::create(out(), manifest_);
+    run.write_part(0, part(0));
+    run.write_text("heads.csv", "layer\n");
+    EXPECT_FALSE(read_run_json(out()).contains("files"));
+    RunDirectory::record_later_results(out(), {"heads.csv"});  // nor here: it is not complete
+    run.complete(manifest_);
+    std::ofstream(out() / "report.html") << "<html>";
+    run.add_result("report.html", manifest_);
+    EXPECT_THAT(error_of([&] { RunDirectory::record_later_results(out(), {"heads.csv"}); }),
+                HasSubstr("another process is writing this run"));
+  }
+  auto run = read_run_json(out());
+  EXPECT_EQ(run["status"], "complete");
+  const std::optional<FileRecords> files = files_of(run, "run.json");
+  ASSERT_TRUE(files.has_value());
+  EXPECT_EQ(files->size(), 3u);
+  EXPECT_EQ(files->at("heads.csv").sha256, sha256("layer\n"));
+  EXPECT_EQ(files->at("report.html").bytes, 6u);
+  EXPECT_TRUE(files->contains("parts/part-0000.nc"));
+  EXPECT_THAT(compare_files(out(), *files, {}).changed, IsEmpty());
+
+  std::ofstream(out() / "report.html") << "<html></html>";
+  std::ofstream(out() / "budget.json") << "{}";
+  FileDifferences found = compare_files(out(), *files, {});
+  EXPECT_THAT(found.changed, ElementsAre("'report.html' has 13 bytes, recorded are 6"));
+  EXPECT_THAT(found.unlisted, ElementsAre("budget.json"));
+  fs::remove(out() / "heads.csv");
+  RunDirectory::record_later_results(out(), {"report.html", "budget.json", "heads.csv"});
+  run = read_run_json(out());
+  EXPECT_EQ(first_difference(run["settings"], manifest_.settings()), "");
+  EXPECT_EQ(read_text_file(out() / "run.json").find("{\n  \"schema_version\""), 0u);
+  found = compare_files(out(), *files_of(run, "run.json"), {});
+  EXPECT_THAT(found.changed, IsEmpty());
+  EXPECT_THAT(found.unlisted, IsEmpty());
+}
+
+TEST_F(RunDirectoryTest, PartsSayWhatComputedThem) {
+  RunDirectory run = RunDirectory::create(out(), manifest_);
+  run.write_part(0, part(0));
+  RunManifest elsewhere = manifest_;
+  elsewhere.library_versions = {{"oneDNN", "9"}};
+  write_file_atomically(run.part_path(1), RunDirectory::part_contents(1, part(2), elsewhere));
+  const PartsReader parts = run.open_parts(2);
+  EXPECT_EQ(first_difference(parts.environment(0), manifest_.environment()), "");
+  EXPECT_EQ(parts.environment(1)["libraries"]["oneDNN"], "9");
+  EXPECT_EQ(parts.read().dimension_size("document"), 4u);  // no reason not to pool them
+  EXPECT_EQ(parts.read_documents(1, 1, 1).labels<std::string>("document")[0], "story.txt@189");
+}
+
+TEST_F(RunDirectoryTest, ResumeRefusesOtherWeightsWhereBothAreDigested) {
+  EXPECT_FALSE(RunDirectory::records_weight_files(out()));
+  manifest_.model.digests.weight_files = {{"a.safetensors", "1"}, {"b.safetensors", "2"}};
+  { RunDirectory::create(out(), manifest_); }
+  EXPECT_TRUE(RunDirectory::records_weight_files(out()));
+  RunManifest other = manifest_;
+  other.model.digests.weight_files["b.safetensors"] = "3";
+  EXPECT_THAT(error_of([&] { RunDirectory::resume(out(), other); }),
+              HasSubstr("SHA-256 differs of b.safetensors (\"2\" there, \"3\" here)"));
+  other.model.digests.weight_files = {};
+  EXPECT_EQ(error_of([&] { RunDirectory::resume(out(), other); }), "no error");
+}
+
 TEST_F(RunDirectoryTest, CreateRefusesWhatIsThere) {
   const std::string path = out().string();
   const auto create = [&](std::uint64_t seed) {

@@ -97,6 +97,20 @@ TEST(RunManifest, RecordsWhatWasRun) {
   EXPECT_GT(json["peak_memory_bytes"]["resident"].get<std::uint64_t>(), 1000000u);
   EXPECT_TRUE(json["peak_memory_bytes"]["anonymous"].is_null());
   EXPECT_TRUE(json["text"]["bos_id"].is_null());
+  EXPECT_TRUE(json["toplens"]["cpu"]["features"].is_array());
+  EXPECT_FALSE(json["toplens"]["matrix_products"].get<std::string>().empty());
+  EXPECT_TRUE(json["working_directory"].is_null());
+  EXPECT_TRUE(json["model"]["weights_sha256"].is_null());
+  EXPECT_FALSE(json.contains("files"));  // the run is not complete
+}
+
+TEST(RunManifest, WholeWeightFilesAreNoSetting) {
+  RunManifest manifest = example();
+  const auto settings = manifest.settings();
+  manifest.model.digests.weight_files = {{"model.safetensors", "abc"}};
+  EXPECT_EQ(manifest.settings(), settings);
+  EXPECT_EQ(manifest.to_json()["model"]["weights_sha256"]["model.safetensors"], "abc");
+  EXPECT_EQ(manifest.to_json()["model"]["weights_sample_sha256"], "w");
 }
 
 TEST(RunManifest, DescribesTheWindowsUsed) {
