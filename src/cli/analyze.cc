@@ -69,16 +69,19 @@ std::vector<WorkTask> missing_parts(const RunDirectory& directory, const RunMani
 }
 
 /// Everything pooled, from the parts alone.
-void pool(RunDirectory& directory, const RunManifest& manifest, ThreadPool& threads,
-          const AnalysisStages& stages, AnalyzeOutcome& outcome) {
-  const PartsReader parts = directory.open_parts(num_parts(manifest));
+void pool(RunDirectory& directory, const PartsReader& parts, const RunManifest& manifest,
+          ThreadPool& threads, const AnalysisStages& stages, AnalyzeOutcome& outcome) {
   const ModelConfig& config = manifest.model.config;
   HeadTable table(config.num_layers, config.num_query_heads);
   add_head_columns(table, config.num_kv_heads, manifest.text.windows.size());
   Dataset heads = make_heads_dataset(static_cast<std::size_t>(config.num_layers),
                                      static_cast<std::size_t>(config.num_query_heads));
   PooledRun run{manifest, directory, parts, threads, table, heads, {}, {}, {}};
-  for (const auto& stage : stages) stage->pool(run);
+  for (const auto& stage : stages) {
+    check_interrupt();
+    stage->pool(run);
+  }
+  check_interrupt();
   directory.write_text("heads.csv", table.to_csv());
   run.files.emplace(run.files.begin(), "heads.csv", "one row per head");
   if (!heads.variables().empty()) {
@@ -178,6 +181,32 @@ void meet_members(WorkLeader& leader, RunManifest& manifest) {
   }
 }
 
+/// The failure of a run whose directory stays, with how to go on.
+[[noreturn]] void throw_resumable(const RunDirectory& directory, const Error& failure) {
+  const std::size_t kept = directory.finished_parts().size();
+  throw Error(fmt::format(
+      "{}; {} finished part{} kept in {}: once the cause is gone, go on with the same command and "
+      "--resume",
+      failure.what(), kept, kept == 1 ? " is" : "s are", directory.path().string()));
+}
+
+/// Results, report and the word that the run is complete.
+void finish(AnalysisSetup& setup, RunDirectory& directory, const PartsReader& parts,
+            RunManifest& manifest, AnalyzeOutcome& outcome) {
+  const Stopwatch pooling;
+  pool(directory, parts, manifest, setup.session().pool(), setup.stages(), outcome);
+  manifest.timings.push_back(pooling.stop("pool"));
+  manifest.peak_resident_bytes = process_memory().peak_resident_bytes;
+  manifest.ranks.front().cpu_seconds = process_cpu_seconds();
+  manifest.ranks.front().peak_resident_bytes = *manifest.peak_resident_bytes;
+  for (const RankRecord& rank : manifest.ranks) manifest.cpu_seconds += rank.cpu_seconds;
+  manifest.complete = true;
+  directory.write_manifest(manifest);
+  check_interrupt();
+  write_report({directory.path()}, directory.path() / "report.html");
+  outcome.files.emplace_back("report.html", "for a browser");
+}
+
 AnalyzeOutcome lead(const AnalyzeArguments& arguments, AnalyzeListener& listener, Channel& channel,
                     WorkLeader& leader) {
   const Stopwatch whole;
@@ -215,8 +244,9 @@ AnalyzeOutcome lead(const AnalyzeArguments& arguments, AnalyzeListener& listener
     } catch (const MemberFailed& failed) {
       throw_failure(failed.failure());
     }
-  } catch (const Error&) {
+  } catch (const Error& failure) {
     leader.stop();  // no part may arrive while the directory is looked at
+    if (!directory.finished_parts().empty()) throw_resumable(directory, failure);
     directory.discard_unstarted();
     throw;
   }
@@ -224,17 +254,12 @@ AnalyzeOutcome lead(const AnalyzeArguments& arguments, AnalyzeListener& listener
   channel.close();
   if (remaining > 0) manifest.timings.push_back(measuring.stop("measure"));
 
-  const Stopwatch pooling;
-  pool(directory, manifest, setup.session().pool(), setup.stages(), outcome);
-  manifest.timings.push_back(pooling.stop("pool"));
-  manifest.peak_resident_bytes = process_memory().peak_resident_bytes;
-  manifest.ranks.front().cpu_seconds = process_cpu_seconds();
-  manifest.ranks.front().peak_resident_bytes = *manifest.peak_resident_bytes;
-  for (const RankRecord& rank : manifest.ranks) manifest.cpu_seconds += rank.cpu_seconds;
-  manifest.complete = true;
-  directory.write_manifest(manifest);
-  write_report({directory.path()}, directory.path() / "report.html");
-  outcome.files.emplace_back("report.html", "for a browser");
+  const PartsReader parts = directory.open_parts(num_parts(manifest));
+  try {
+    finish(setup, directory, parts, manifest, outcome);
+  } catch (const Error& failure) {
+    throw_resumable(directory, failure);
+  }
   return outcome;
 }
 
