@@ -40,11 +40,11 @@ TEST_F(CheckpointLinks, InsideTheDirectoryAreFollowed) {
   fs::create_directory(model_ / "original");
   write_bytes(model_ / "original" / "params.json", "{}");
   fs::create_symlink("original/params.json", model_ / "params.json");
-  EXPECT_EQ(message(model_), "");
+  EXPECT_NO_THROW(check_links(model_));
   // The directory itself is what the user named, link or not.
   fs::create_directory_symlink(model_, scratch_ / "named");
-  EXPECT_EQ(message(scratch_ / "named"), "");
-  EXPECT_EQ(message(scratch_ / "absent"), "");
+  EXPECT_NO_THROW(check_links(scratch_ / "named"));
+  EXPECT_NO_THROW(check_links(scratch_ / "absent"));
 }
 
 TEST_F(CheckpointLinks, OutOfTheDirectoryAreRefusedByName) {
@@ -56,7 +56,7 @@ TEST_F(CheckpointLinks, OutOfTheDirectoryAreRefusedByName) {
     fs::remove(model_ / "model.safetensors");
   }
   // Through another link, and a directory whose name only begins alike.
-  fs::create_symlink("../secret", scratch_ / "step");
+  fs::create_symlink("secret", scratch_ / "step");
   fs::create_symlink("../step", model_ / "tokenizer.json");
   EXPECT_THAT(message(model_), HasSubstr("secret"));
   fs::remove(model_ / "tokenizer.json");
@@ -70,7 +70,7 @@ TEST_F(CheckpointLinks, WhatCannotBeReadThroughIsLeftAlone) {
   fs::create_symlink("nowhere", model_ / "dangling");
   fs::create_symlink("circle", model_ / "circle");
   fs::create_directory_symlink(scratch_.path(), model_ / "directory");
-  EXPECT_EQ(message(model_), "");
+  EXPECT_NO_THROW(check_links(model_));
 }
 
 TEST_F(CheckpointLinks, ASnapshotOfAHuggingFaceCacheLeadsToItsBlobs) {
@@ -83,9 +83,9 @@ TEST_F(CheckpointLinks, ASnapshotOfAHuggingFaceCacheLeadsToItsBlobs) {
   write_bytes(cache / "blobs" / "aa11", "{}");
   write_bytes(other / "blobs" / "bb22", "{}");
   fs::create_symlink("../../blobs/aa11", snapshot / "config.json");
-  EXPECT_EQ(message(snapshot), "");
+  EXPECT_NO_THROW(check_links(snapshot));
   fs::create_directory_symlink(snapshot, scratch_ / "short");
-  EXPECT_EQ(message(scratch_ / "short"), "");
+  EXPECT_NO_THROW(check_links(scratch_ / "short"));
   fs::create_symlink("../../../models--x/blobs/bb22", snapshot / "model.safetensors");
   EXPECT_THAT(message(snapshot), HasSubstr("bb22"));
   fs::remove(snapshot / "model.safetensors");
