@@ -115,6 +115,37 @@ TEST_F(KilledRun, AtSeededPointsIsFinishedByResumingWithTheSameBits) {
   EXPECT_GE(ended, kPoints / 2);
 }
 
+TEST_F(KilledRun, InsideEveryWriteAndBeforeEveryRename) {
+  if (testing::kSanitized) GTEST_SKIP() << "SKIPPED, a sanitizer's runtime must be loaded first";
+  const fs::path whole = run_.directory("whole");
+  ASSERT_EQ(run_.run(whole, false).exit_code, 0);
+  int deaths = 0;
+  for (bool finished = false; !finished && !HasFailure(); ++deaths) {
+    SCOPED_TRACE(deaths);
+    const fs::path directory = run_.directory("died");
+    std::vector<std::string> arguments = {std::string("LD_PRELOAD=") + TOPLENS_DIE_IN_WRITE,
+                                          "TOPLENS_TEST_DIE_AT=" + std::to_string(deaths + 1),
+                                          testing::tool()};
+    for (const std::string& argument : run_.command(directory, false)) {
+      arguments.push_back(argument);
+    }
+    const CommandResult died = testing::run_command("/usr/bin/env", arguments);
+    finished = died.exit_code == 0;
+    if (!finished) {
+      EXPECT_EQ(died.exit_code, 128 + SIGKILL) << died.err;
+      EXPECT_THAT(testing::temporary_files(directory), ::testing::SizeIs(1));
+      testing::expect_whole_files(directory, whole, false);
+      const CommandResult resumed = run_.run(directory, true);
+      EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+    }
+    testing::expect_whole_files(directory, whole, true);
+    fs::remove_all(directory);
+  }
+  std::cout << deaths - 1 << " deaths in writes and before renames\n";
+  // run.json, 3 parts, geometry.nc, heads.csv, heads.nc, run.json again and the page, at the least.
+  EXPECT_GE(deaths, 2 * 9);
+}
+
 TEST_F(KilledRun, AtEveryFileThatAppears) {
   const fs::path whole = run_.directory("whole");
   ASSERT_EQ(run_.run(whole, false).exit_code, 0);
