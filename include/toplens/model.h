@@ -18,6 +18,7 @@ struct EngineOptions {
   std::uint64_t memory_bytes = std::uint64_t{8}
                                << 30;  ///< for the engine's buffers, not the mapped weights
   std::string compute = "auto";        ///< "auto", "f32" or "bf16"
+  bool follow_links = false;           ///< read files that are symbolic links out of the checkpoint
 };
 
 /// A Hugging Face checkpoint directory or a GGUF file, ready to run. Everything here throws Error.

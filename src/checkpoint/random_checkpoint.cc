@@ -133,10 +133,15 @@ class NewDirectory {
       if (!fs::is_directory(status)) throw Error(path_.string() + ": is not a directory");
       const fs::directory_iterator entries(path_, error);
       if (error) throw_system_error(path_, "cannot read the directory", error.value());
-      if (entries != fs::directory_iterator()) {
-        throw Error(fmt::format("{}: the directory is not empty ({}); choose another",
-                                path_.string(), in_quotes(entries->path().filename().string())));
+      std::vector<fs::path> abandoned;
+      for (const fs::directory_entry& entry : entries) {
+        if (!is_abandoned(entry.path())) {
+          throw Error(fmt::format("{}: the directory is not empty ({}); choose another",
+                                  path_.string(), in_quotes(entry.path().filename().string())));
+        }
+        abandoned.push_back(entry.path());
       }
+      for (const fs::path& file : abandoned) fs::remove(file, error);
       return;
     }
     for (fs::path missing = fs::absolute(path_); !fs::exists(missing, error);

@@ -79,7 +79,8 @@ void TensorStore::open_directory(const fs::path& directory) {
     return;
   }
 
-  const auto shard_of = parse_safetensors_index(read_text_file(index), index.string());
+  const auto shard_of =
+      parse_safetensors_index(read_text_file(index, kLargestJsonFile), index.string());
   std::set<std::string> shards;
   for (const auto& [tensor, shard] : shard_of) {
     if (shards.insert(shard).second && !is_there(directory / shard)) {

@@ -154,6 +154,37 @@ void meet_members(WorkLeader& leader, RunManifest& manifest) {
   }
 }
 
+/// The failure of a run whose directory stays, with how to go on.
+[[noreturn]] void throw_resumable(const RunDirectory& directory, const Error& failure) {
+  const std::size_t kept = directory.finished_parts().size();
+  throw Error(fmt::format(
+      "{}; {} finished part{} kept in {}: once the cause is gone, go on with the same command and "
+      "--resume",
+      failure.what(), kept, kept == 1 ? " is" : "s are", directory.path().string()));
+}
+
+/// Results, report and the word that the run is complete.
+void finish(AnalysisSetup& setup, RunDirectory& directory, const PartsReader& parts,
+            RunManifest& manifest, AnalyzeOutcome& outcome) {
+  const Stopwatch pooling;
+  PooledResults pooled =
+      pool_parts(parts, manifest, setup.session().pool(), setup.stages(), directory);
+  outcome.summaries = std::move(pooled.summaries);
+  outcome.json = std::move(pooled.json);
+  outcome.files = std::move(pooled.files);
+  outcome.files.emplace_back("run.json", "protocol");
+  manifest.timings.push_back(pooling.stop("pool"));
+  manifest.peak_resident_bytes = process_memory().peak_resident_bytes;
+  manifest.ranks.front().cpu_seconds = process_cpu_seconds();
+  manifest.ranks.front().peak_resident_bytes = *manifest.peak_resident_bytes;
+  for (const RankRecord& rank : manifest.ranks) manifest.cpu_seconds += rank.cpu_seconds;
+  directory.complete(manifest);
+  check_interrupt();
+  write_report({directory.path()}, directory.path() / "report.html");
+  directory.add_result("report.html", manifest);
+  outcome.files.emplace_back("report.html", "for a browser");
+}
+
 AnalyzeOutcome lead(const AnalyzeArguments& arguments, AnalyzeListener& listener, Channel& channel,
                     WorkLeader& leader) {
   const Stopwatch whole;
@@ -196,8 +227,9 @@ AnalyzeOutcome lead(const AnalyzeArguments& arguments, AnalyzeListener& listener
     } catch (const MemberFailed& failed) {
       throw_failure(failed.failure());
     }
-  } catch (const Error&) {
+  } catch (const Error& failure) {
     leader.stop();  // no part may arrive while the directory is looked at
+    if (!directory.finished_parts().empty()) throw_resumable(directory, failure);
     directory.discard_unstarted();
     throw;
   }
@@ -205,22 +237,12 @@ AnalyzeOutcome lead(const AnalyzeArguments& arguments, AnalyzeListener& listener
   channel.close();
   if (remaining > 0) manifest.timings.push_back(measuring.stop("measure"));
 
-  const Stopwatch pooling;
-  PooledResults pooled = pool_parts(directory.open_parts(num_parts(manifest)), manifest,
-                                    setup.session().pool(), setup.stages(), directory);
-  outcome.summaries = std::move(pooled.summaries);
-  outcome.json = std::move(pooled.json);
-  outcome.files = std::move(pooled.files);
-  outcome.files.emplace_back("run.json", "protocol");
-  manifest.timings.push_back(pooling.stop("pool"));
-  manifest.peak_resident_bytes = process_memory().peak_resident_bytes;
-  manifest.ranks.front().cpu_seconds = process_cpu_seconds();
-  manifest.ranks.front().peak_resident_bytes = *manifest.peak_resident_bytes;
-  for (const RankRecord& rank : manifest.ranks) manifest.cpu_seconds += rank.cpu_seconds;
-  directory.complete(manifest);
-  write_report({directory.path()}, directory.path() / "report.html");
-  directory.add_result("report.html", manifest);
-  outcome.files.emplace_back("report.html", "for a browser");
+  const PartsReader parts = directory.open_parts(num_parts(manifest));
+  try {
+    finish(setup, directory, parts, manifest, outcome);
+  } catch (const Error& failure) {
+    throw_resumable(directory, failure);
+  }
   return outcome;
 }
 

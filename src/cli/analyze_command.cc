@@ -10,6 +10,7 @@
 #include "cli/interrupt.h"
 #include "cli/terminal.h"
 #include "cli/usage_error.h"
+#include "results/run_directory.h"
 #include "results/summary.h"
 
 namespace toplens {
@@ -42,9 +43,11 @@ void run(const AnalyzeArguments& arguments, Channel& channel) {
   try {
     outcome = analyze(arguments, listener, channel);
   } catch (const Interrupted&) {
-    print_note(
-        fmt::format("\nFinished parts are kept in {}; go on with the same command and --resume",
-                    arguments.out));
+    print_note(holds_run(arguments.out)
+                   ? fmt::format("\nFinished parts are kept in {}; go on with the same command and "
+                                 "--resume",
+                                 arguments.out)
+                   : "\nNothing was written yet; the same command starts anew");
     throw;
   }
   if (arguments.json) {

@@ -5,6 +5,7 @@
 #include <toplens/error.h>
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/checkpoint_links.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
@@ -21,6 +22,7 @@ struct Arguments {
   std::string text;
   bool tokenizer_only = false;
   bool json = false;
+  bool follow_links = false;
 };
 
 Json describe_model(const CheckpointModel& model) {
@@ -102,6 +104,7 @@ std::string to_text(const Json& json) {
 }
 
 void run(const Arguments& arguments) {
+  if (!arguments.follow_links) check_links(arguments.model);
   Json json;
   if (!arguments.tokenizer_only) {
     json["model"] = describe_model(CheckpointModel(arguments.model));
@@ -138,6 +141,7 @@ void add_inspect_command(CLI::App& app, Action& action) {
   command.add_flag("--tokenizer-only", arguments->tokenizer_only,
                    "Look at the tokenizer alone: the directory needs no model");
   command.add_flag("--json", arguments->json, "One JSON object");
+  add_follow_links_to(command, arguments->follow_links);
   command.callback([&action, arguments] { action = [arguments] { run(*arguments); }; });
 }
 

@@ -18,6 +18,7 @@ extern "C" void note_interrupt(int signal) {
 void note_interrupts() {
   std::signal(SIGINT, note_interrupt);
   std::signal(SIGTERM, note_interrupt);
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 void check_interrupt() {

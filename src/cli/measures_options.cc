@@ -16,7 +16,7 @@ namespace toplens {
 namespace {
 
 void set_from_file(const std::string& path, RegimeThresholds& thresholds) {
-  const nlohmann::ordered_json json = parse_json(read_text_file(path), path);
+  const nlohmann::ordered_json json = parse_json(read_text_file(path, kLargestJsonFile), path);
   if (!json.is_object()) {
     throw Error(fmt::format("{}: expected a JSON object of regime thresholds, NAME: VALUE", path));
   }

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "checkpoint/checkpoint_links.h"
 #include "cli/usage_error.h"
 #include "parallel/memory.h"
 
@@ -20,6 +21,13 @@ std::optional<int> parse_integer(std::string_view text) {
 }
 
 }  // namespace
+
+void add_follow_links_to(CLI::App& command, bool& follow_links) {
+  command.add_flag(
+      "--follow-links", follow_links,
+      "Read files of the checkpoint that are symbolic links out of its directory, which "
+      "are refused else (those of a Hugging Face cache are not)");
+}
 
 void EngineArguments::add_to(CLI::App& command) {
   command
@@ -45,6 +53,7 @@ void EngineArguments::add_to(CLI::App& command) {
                   "files. A smaller budget means smaller batches, with the same results")
       ->type_name("BYTES")
       ->capture_default_str();
+  add_follow_links_to(command, follow_links);
 }
 
 std::uint64_t EngineArguments::memory_bytes() const {
@@ -53,6 +62,7 @@ std::uint64_t EngineArguments::memory_bytes() const {
 
 ModelSession EngineArguments::open() const {
   const ComputeMode mode = from_command_line([&] { return parse_compute_mode(compute); });
+  if (!follow_links) check_links(model);
   return ModelSession(model, threads, memory_bytes(), mode);
 }
 

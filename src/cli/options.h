@@ -16,12 +16,16 @@
 
 namespace toplens {
 
-/// MODEL --compute --threads --memory: of every command that runs a model.
+/// --follow-links, of every command that reads a checkpoint.
+void add_follow_links_to(CLI::App& command, bool& follow_links);
+
+/// MODEL --compute --threads --memory --follow-links: of every command that runs a model.
 struct EngineArguments {
   std::filesystem::path model;
   std::string compute = "auto";
   int threads = 0;
   std::string memory = "8GiB";
+  bool follow_links = false;
 
   void add_to(CLI::App& command);
   ModelSession open() const;

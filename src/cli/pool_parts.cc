@@ -1,5 +1,6 @@
 #include "cli/pool_parts.h"
 
+#include "cli/interrupt.h"
 #include "results/fits_dataset.h"
 #include "results/heads_table.h"
 
@@ -13,7 +14,11 @@ PooledResults pool_parts(const PartsReader& parts, const RunManifest& manifest, 
   Dataset heads = make_heads_dataset(static_cast<std::size_t>(config.num_layers),
                                      static_cast<std::size_t>(config.num_query_heads));
   PooledRun run{manifest, sink, parts, threads, table, heads, {}, {}, {}};
-  for (const auto& stage : stages) stage->pool(run);
+  for (const auto& stage : stages) {
+    check_interrupt();
+    stage->pool(run);
+  }
+  check_interrupt();
   sink.write_text("heads.csv", table.to_csv());
   run.files.emplace(run.files.begin(), "heads.csv", "one row per head");
   if (!heads.variables().empty()) {

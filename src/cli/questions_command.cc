@@ -7,7 +7,9 @@
 #include <toplens/error.h>
 
 #include "base/utf8.h"
+#include "checkpoint/checkpoint_links.h"
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "cli/terminal.h"
 #include "cli/usage_error.h"
 #include "corpus/babi.h"
@@ -21,6 +23,7 @@ namespace {
 struct Arguments {
   std::string babi, questions;
   std::string background, tokenizer;
+  bool follow_links = false;
   int tokens = 0;
   int count = 0;
   std::uint64_t seed = 2027;
@@ -49,6 +52,7 @@ std::string read_utf8(const std::string& path) {
 }
 
 void mix(const Arguments& arguments, std::vector<Question>& questions) {
+  if (!arguments.follow_links) check_links(arguments.tokenizer);
   const CheckpointTokenizer tokenizer = load_tokenizer(arguments.tokenizer);
   BackgroundMixer mixer(split_sentences(read_utf8(arguments.background)), arguments.background,
                         *tokenizer.tokenizer, arguments.seed);
@@ -106,6 +110,7 @@ void add_questions_command(CLI::App& app, Action& action) {
       .add_option("--tokenizer", arguments->tokenizer,
                   "Checkpoint directory or .gguf file whose tokenizer counts the tokens")
       ->type_name("DIR");
+  add_follow_links_to(command, arguments->follow_links);
   command.add_option("--count", arguments->count, "The first so many questions; 0: all")
       ->check(CLI::Range(0, 1 << 30))
       ->type_name("K")

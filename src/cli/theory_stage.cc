@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "cli/interrupt.h"
 #include "geometry/geometry_observer.h"
 #include "results/fits_dataset.h"
 #include "results/geometry_part.h"
@@ -115,6 +116,7 @@ class TheoryStage : public AnalysisStage {
     const PooledTheory theory =
         pool_theory(run.parts, options_, run.threads,
                     [&](const AssumptionView& records, const RunTheory& layer) {
+                      check_interrupt();
                       profiles.add_layer(records, layer.fits);
                     });
     run.results.write_dataset("profiles.nc", profiles.dataset());

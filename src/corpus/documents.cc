@@ -1,5 +1,7 @@
 #include "corpus/documents.h"
 
+#include <utility>
+
 #include <fmt/core.h>
 
 #include <nlohmann/json.hpp>
@@ -38,6 +40,29 @@ std::string parse_text(std::string_view line, const std::string& where) {
   return text->get<std::string>();
 }
 
+/// Makes documents of lines.
+class DocumentCollector {
+ public:
+  DocumentCollector(std::string name, const Tokenizer& tokenizer)
+      : name_(std::move(name)), tokenizer_(tokenizer) {}
+
+  JsonLineReader reader() {
+    return [this](std::string_view line, std::size_t number, const std::string& place) {
+      documents_.push_back(
+          {fmt::format("{}:{}", name_, number), tokenizer_.encode(parse_text(line, place))});
+    };
+  }
+  std::vector<Document> documents(const std::string& where) {
+    if (documents_.empty()) throw Error(where + ": the file has no documents");
+    return std::move(documents_);
+  }
+
+ private:
+  std::string name_;
+  const Tokenizer& tokenizer_;
+  std::vector<Document> documents_;
+};
+
 std::string shape_name(const std::vector<std::uint64_t>& shape) {
   std::string name = "[";
   for (std::size_t i = 0; i < shape.size(); ++i) {
@@ -58,20 +83,16 @@ std::vector<Document> read_text_documents(const std::filesystem::path& path,
 std::vector<Document> parse_jsonl_documents(std::string_view contents, const std::string& where,
                                             const std::string& name, const Tokenizer& tokenizer,
                                             std::size_t max_line_bytes) {
-  std::vector<Document> documents;
-  for_each_json_line(contents, where, max_line_bytes,
-                     [&](std::string_view line, std::size_t number, const std::string& place) {
-                       documents.push_back({fmt::format("{}:{}", name, number),
-                                            tokenizer.encode(parse_text(line, place))});
-                     });
-  if (documents.empty()) throw Error(where + ": the file has no documents");
-  return documents;
+  DocumentCollector collector(name, tokenizer);
+  for_each_json_line(contents, where, max_line_bytes, collector.reader());
+  return collector.documents(where);
 }
 
 std::vector<Document> read_jsonl_documents(const std::filesystem::path& path,
                                            const Tokenizer& tokenizer) {
-  return parse_jsonl_documents(read_text_file(path), path.string(), path.filename().string(),
-                               tokenizer);
+  DocumentCollector collector(path.filename().string(), tokenizer);
+  for_each_json_line(path, kMaxJsonLineBytes, collector.reader());
+  return collector.documents(path.string());
 }
 
 std::vector<Document> read_token_documents(const std::filesystem::path& path, int vocab_size) {

@@ -10,7 +10,6 @@
 
 #include "base/utf8.h"
 #include "corpus/json_lines.h"
-#include "io/atomic_file.h"
 #include "io/json_text.h"
 
 namespace toplens {
@@ -124,6 +123,17 @@ Question parse_question(const nlohmann::json& record, const std::string& place) 
   return question;
 }
 
+JsonLineReader collect_into(std::vector<Question>& questions, const std::string& name) {
+  return [&questions, name](std::string_view line, std::size_t number, const std::string& place) {
+    questions.push_back(parse_question(parse_json(line, place), place));
+    questions.back().name = fmt::format("{}:{}", name, number);
+  };
+}
+
+void check_not_empty(const std::vector<Question>& questions, const std::string& where) {
+  if (questions.empty()) throw Error(where + ": the file has no questions");
+}
+
 std::size_t character_at(std::string_view text, std::size_t byte) {
   return character_offsets(text.substr(0, byte)).size() - 1;
 }
@@ -133,17 +143,16 @@ std::size_t character_at(std::string_view text, std::size_t byte) {
 std::vector<Question> parse_questions(std::string_view contents, const std::string& where,
                                       const std::string& name) {
   std::vector<Question> questions;
-  for_each_json_line(contents, where, kMaxJsonLineBytes,
-                     [&](std::string_view line, std::size_t number, const std::string& place) {
-                       questions.push_back(parse_question(parse_json(line, place), place));
-                       questions.back().name = fmt::format("{}:{}", name, number);
-                     });
-  if (questions.empty()) throw Error(where + ": the file has no questions");
+  for_each_json_line(contents, where, kMaxJsonLineBytes, collect_into(questions, name));
+  check_not_empty(questions, where);
   return questions;
 }
 
 std::vector<Question> read_questions(const std::filesystem::path& path) {
-  return parse_questions(read_text_file(path), path.string(), path.filename().string());
+  std::vector<Question> questions;
+  for_each_json_line(path, kMaxJsonLineBytes, collect_into(questions, path.filename().string()));
+  check_not_empty(questions, path.string());
+  return questions;
 }
 
 std::string questions_jsonl(std::span<const Question> questions) {

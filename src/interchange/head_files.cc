@@ -9,6 +9,7 @@
 #include "interchange/minference.h"
 #include "interchange/retrieval_scores.h"
 #include "io/atomic_file.h"
+#include "io/json_text.h"
 #include "io/npy.h"
 
 namespace toplens {
@@ -45,7 +46,7 @@ HeadScores read_npy(const fs::path& path, const HeadLayout& model) {
 }
 
 HeadScores read_text(const fs::path& path, HeadFileFormat format) {
-  const std::string text = read_text_file(path);
+  const std::string text = read_text_file(path, kLargestJsonFile);
   switch (format) {
     case HeadFileFormat::head_scores:
       return parse_retrieval_scores(text, path.string());
@@ -68,7 +69,7 @@ HeadFileFormat detect_head_file(const fs::path& path) {
   if (extension == ".tsv") return HeadFileFormat::duo_attention;
   if (extension == ".npy") return HeadFileFormat::npy;
   if (extension == ".json") {
-    const std::string text = read_text_file(path);
+    const std::string text = read_text_file(path, kLargestJsonFile);
     const std::size_t first = text.find_first_not_of(" \t\r\n");
     return first != text.npos && text[first] == '[' ? HeadFileFormat::minference
                                                     : HeadFileFormat::head_scores;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -16,7 +17,17 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 void write_file_atomically(const std::filesystem::path& path,
                            const std::function<void(const std::filesystem::path&)>& write);
 
-/// The whole file as text. Throws Error naming the path.
-std::string read_text_file(const std::filesystem::path& path);
+/// Files that are read as a whole have at most so many bytes.
+inline constexpr std::uint64_t kLargestTextFile = std::uint64_t{1} << 30;
+
+/// The whole file as text. Throws Error naming the path, also where it is larger, which a regular
+/// file is before anything of it is read.
+std::string read_text_file(const std::filesystem::path& path,
+                           std::uint64_t most_bytes = kLargestTextFile);
+
+/// Reads a file or pipe from its beginning, a piece of at most 64 KiB at a time. Throws Error
+/// naming the path.
+void read_in_pieces(const std::filesystem::path& path,
+                    const std::function<void(std::string_view piece)>& read);
 
 }  // namespace toplens

@@ -1,10 +1,15 @@
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
 namespace toplens {
+
+/// JSON files of a checkpoint have at most so many bytes: the limit of safetensors' own headers,
+/// many times the largest tokenizer.json that is known.
+inline constexpr std::uint64_t kLargestJsonFile = 100'000'000;
 
 /// Parses a JSON text from a file that is not trusted: nesting is bounded, and a key that occurs
 /// twice in one object is an error. `where` names the file. Throws Error naming line and column.

@@ -25,6 +25,10 @@ void advise(std::span<const std::byte> part, int advice) {
             advice);  // NOLINT(performance-no-int-to-ptr)
 }
 
+FileIdentity identity_of(const struct stat& status) {
+  return {status.st_dev, status.st_ino, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+}
+
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
@@ -43,6 +47,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
                             S_ISDIR(status.st_mode) ? "a directory" : "no regular file"));
   }
   size_ = static_cast<std::size_t>(status.st_size);
+  identity_ = identity_of(status);
   if (size_ > 0) {
     void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (address == MAP_FAILED) {
@@ -64,24 +69,35 @@ MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)),
+      identity_(other.identity_),
       guard_(std::move(other.guard_)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(identity_, other.identity_);
   std::swap(guard_, other.guard_);
   return *this;
 }
 
 void MappedFile::check_intact() const {
-  std::error_code error;
-  const std::uintmax_t now = std::filesystem::file_size(path_, error);
-  if (!guard_.failed() && (error || now == size_)) return;
-  throw Error(fmt::format(
-      "{}: could not be read to its end while it was in use: it had {} bytes when "
-      "it was opened, now {}",
-      path_.string(), size_, error ? "its size is unknown" : fmt::format("it has {}", now)));
+  struct stat status {};
+  // A file whose name is gone is still mapped as it was.
+  const bool is_named = ::stat(path_.c_str(), &status) == 0;
+  const auto size = static_cast<std::size_t>(status.st_size);
+  if (guard_.failed() || (is_named && size != size_)) {
+    throw Error(fmt::format(
+        "{}: could not be read to its end while it was in use: it had {} bytes when it was opened, "
+        "now {}; put the whole file back and run again",
+        path_.string(), size_, is_named ? fmt::format("it has {}", size) : "its size is unknown"));
+  }
+  if (is_named && identity_of(status) != identity_) {
+    throw Error(fmt::format(
+        "{}: was replaced or written to while it was in use; put the file back that the "
+        "run began with, or begin a new one",
+        path_.string()));
+  }
 }
 
 void MappedFile::prefetch(std::span<const std::byte> part) const { advise(part, MADV_WILLNEED); }

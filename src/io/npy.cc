@@ -164,6 +164,7 @@ NpyFloatWriter::NpyFloatWriter(const std::filesystem::path& path,
     throw Error(fmt::format("{}: an array of shape [{}] is larger than any file", path.string(),
                             fmt::join(shape, ", ")));
   }
+  remove_abandoned(path);
   state_ = std::make_unique<State>(path);
   state_->data_offset = header.size();
   state_->num_elements = num_elements;

@@ -9,7 +9,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <limits>
+#include <optional>
+#include <regex>
+#include <string>
 
 #include "io/system_error.h"
 
@@ -33,6 +37,18 @@ void sync_directory(const std::filesystem::path& directory) {
   if (reason != 0 && reason != EINVAL) throw_system_error(directory, "cannot sync", reason);
 }
 
+/// The process that made a temporary file of this name; none for other names.
+std::optional<pid_t> maker_of(const std::string& name) {
+  static const std::regex kPattern(R"(\.[^/]+\.([0-9]{1,9})-[0-9]{1,4}\.tmp)");
+  std::smatch match;
+  if (!std::regex_match(name, match, kPattern)) return std::nullopt;
+  return std::stoi(match[1]);
+}
+
+std::string stem_of(const std::filesystem::path& destination) {
+  return destination.filename().string().substr(0, kLongestStem);
+}
+
 }  // namespace
 
 TemporaryFile::TemporaryFile(const std::filesystem::path& destination) : destination_(destination) {
@@ -43,7 +59,7 @@ TemporaryFile::TemporaryFile(const std::filesystem::path& destination) : destina
   if (std::filesystem::is_directory(destination, ignored)) {
     throw_system_error(destination, "cannot write", EISDIR);
   }
-  const std::string stem = destination.filename().string().substr(0, kLongestStem);
+  const std::string stem = stem_of(destination);
   // The process id separates processes, the number separates files of this process (and what a
   // killed process of the same id has left).
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
@@ -118,6 +134,25 @@ void TemporaryFile::publish() {
   }
   published_ = true;
   sync_directory(directory_of(destination_));
+}
+
+bool is_abandoned(const std::filesystem::path& path) {
+  const std::optional<pid_t> maker = maker_of(path.filename().string());
+  return maker && ::kill(*maker, 0) != 0 && errno == ESRCH;
+}
+
+void remove_abandoned(const std::filesystem::path& destination) {
+  const std::string prefix = fmt::format(".{}.", stem_of(destination));
+  std::error_code ignored;  // where the directory cannot be read, writing will say so
+  for (const auto& entry :
+       std::filesystem::directory_iterator(directory_of(destination), ignored)) {
+    const std::string name = entry.path().filename().string();
+    const std::string rest = name.starts_with(prefix) ? name.substr(prefix.size()) : "";
+    // ".a.12-0.tmp" belongs to a, ".a.b.12-0.tmp" to a.b.
+    if (std::count(rest.begin(), rest.end(), '.') == 1 && is_abandoned(entry.path())) {
+      std::filesystem::remove(entry.path(), ignored);
+    }
+  }
 }
 
 }  // namespace toplens

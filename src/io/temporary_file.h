@@ -36,4 +36,9 @@ class TemporaryFile {
   bool published_ = false;
 };
 
+/// Whether this is a file that a process of this machine, killed since, left under construction.
+bool is_abandoned(const std::filesystem::path& path);
+/// Removes those that were to become `destination`.
+void remove_abandoned(const std::filesystem::path& destination);
+
 }  // namespace toplens

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "checkpoint/checkpoint_links.h"
 #include "model/session.h"
 #include "tokenizer/tokenizer.h"
 
@@ -21,6 +22,7 @@ Model::Model(Model&&) noexcept = default;
 Model& Model::operator=(Model&&) noexcept = default;
 
 Model Model::open(const std::filesystem::path& checkpoint, const EngineOptions& options) {
+  if (!options.follow_links) check_links(checkpoint);
   return Model(std::make_unique<State>(checkpoint, options));
 }
 

@@ -245,7 +245,7 @@ ModelConfig read_model_config(const std::filesystem::path& checkpoint) {
     return config;
   }
   const std::filesystem::path path = checkpoint / "config.json";
-  return parse_model_config(read_text_file(path), path.string());
+  return parse_model_config(read_text_file(path, kLargestJsonFile), path.string());
 }
 
 }  // namespace toplens

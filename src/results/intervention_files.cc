@@ -6,6 +6,7 @@
 #include "io/atomic_file.h"
 #include "io/json_text.h"
 #include "io/system_error.h"
+#include "io/temporary_file.h"
 #include "results/build_info.h"
 #include "results/netcdf_file.h"
 #include "results/run_directory.h"
@@ -112,6 +113,7 @@ InterventionFiles::InterventionFiles(const fs::path& directory, Json settings,
           directory.string(), file));
     }
   }
+  for (const char* file : {kJson, kNetcdf, kCsv, kNeededCsv}) remove_abandoned(directory / file);
   write_status("running");
 }
 

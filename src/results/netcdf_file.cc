@@ -314,7 +314,7 @@ std::string netcdf_contents(const std::string& name, const Dataset& dataset) {
 
 struct NetcdfReader::State {
   std::string name;
-  std::uint64_t most_elements = 0;
+  std::uint64_t most_bytes = 0;  ///< of a variable
   std::optional<OpenNetcdf> file;
 
   int id() const { return file->id(); }
@@ -327,7 +327,7 @@ NetcdfReader::NetcdfReader(const std::filesystem::path& path) : state_(std::make
   {
     const MappedFile file(path);
     check_trailer(file);
-    state_->most_elements = file.bytes().size() * kLargestExpansion + kSmallFileBytes;
+    state_->most_bytes = file.bytes().size() * kLargestExpansion + kSmallFileBytes;
   }
   int id = -1;
   check(nc_open(std::filesystem::absolute(path).c_str(), NC_NOWRITE, &id), {state_->name, ""},
@@ -421,7 +421,10 @@ void NetcdfReader::State::read_array(int variable, Dataset& dataset,
       std::find(only.begin(), only.end(), where.variable) == only.end()) {
     return;
   }
-  if (!fits || elements > most_elements) {
+  std::size_t element_bytes = 0;
+  check(nc_inq_type(id(), type, nullptr, &element_bytes), where, "read the type of");
+  std::uint64_t bytes = 0;
+  if (!fits || !checked_multiply(elements, element_bytes, bytes) || bytes > most_bytes) {
     throw Error(fmt::format("{}: variable '{}' is larger than the file can hold: damaged", name,
                             where.variable));
   }

@@ -152,6 +152,11 @@ class RunDirectory::Lock {
   int descriptor_;
 };
 
+bool holds_run(const fs::path& run_directory) {
+  std::error_code ignored;
+  return fs::exists(run_directory / kRunJson, ignored);
+}
+
 nlohmann::ordered_json read_run_json(const fs::path& run_directory) {
   const fs::path path = run_directory / kRunJson;
   const nlohmann::ordered_json run = parse_json(read_text_file(path), path.string());

@@ -121,6 +121,9 @@ class RunDirectory : public ResultSink {
   bool made_directory_ = false;
 };
 
+/// Whether a run was begun there, in whatever state it is.
+bool holds_run(const std::filesystem::path& run_directory);
+
 /// run.json of a run directory. Throws Error where it is absent, damaged, or of a newer version.
 nlohmann::ordered_json read_run_json(const std::filesystem::path& run_directory);
 

@@ -37,7 +37,7 @@ bool contains(const std::array<const char*, N>& names, std::string_view name) {
 
 json read_json_if_there(const fs::path& path) {
   if (!fs::exists(path)) return nullptr;
-  json value = parse_json(read_text_file(path), path.string());
+  json value = parse_json(read_text_file(path, kLargestJsonFile), path.string());
   if (!value.is_object()) throw Error(path.string() + ": must be a JSON object");
   return value;
 }

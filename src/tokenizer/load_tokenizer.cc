@@ -38,7 +38,7 @@ CheckpointTokenizer from_sentencepiece(const fs::path& file, const std::string& 
 }
 
 CheckpointTokenizer from_tokenizer_json(const fs::path& file) {
-  const nlohmann::json root = parse_json(read_text_file(file), file.string());
+  const nlohmann::json root = parse_json(read_text_file(file, kLargestJsonFile), file.string());
   auto tokenizer =
       std::make_unique<HfTokenizer>(parse_hf_tokenizer(root, file.string()), file.string());
   BosQuestion question;
@@ -66,7 +66,7 @@ CheckpointTokenizer load_tokenizer(const fs::path& checkpoint) {
   if (fs::exists(model_file)) {
     // tokenizer.model is the original where it is a SentencePiece model; tokenizer.json is made
     // from it. Llama-3 uses the same name for a list of another format.
-    const std::string bytes = read_text_file(model_file);
+    const std::string bytes = read_text_file(model_file, kLargestJsonFile);
     if (looks_like_sentencepiece(bytes)) return from_sentencepiece(model_file, bytes);
     if (!have_json) {
       throw Error(model_file.string() +

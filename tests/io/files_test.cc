@@ -1,6 +1,9 @@
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <string>
@@ -8,6 +11,7 @@
 
 #include "io/atomic_file.h"
 #include "io/mapped_file.h"
+#include "io/temporary_file.h"
 #include "support/error_message.h"
 #include "support/safetensors_file.h"
 #include "support/scratch_directory.h"
@@ -106,6 +110,46 @@ TEST(AtomicFile, NestedWritersOfOneNameDoNotMeet) {
     EXPECT_EQ(read_text_file(path), "inner");
   });
   EXPECT_EQ(read_text_file(path), "outer");
+}
+
+TEST(AtomicFile, LargerThanTheLimitIsRefused) {
+  const ScratchDirectory directory;
+  write_bytes(directory / "text", "12345");
+  EXPECT_EQ(read_text_file(directory / "text", 5), "12345");
+  EXPECT_THAT(error_message([&] { read_text_file(directory / "text", 4); }),
+              AllOf(HasSubstr("text"), HasSubstr("more than 4 bytes")));
+  // What has no size of its own is counted while it is read.
+  EXPECT_THAT(error_message([&] { read_text_file("/dev/zero", 100'000); }),
+              AllOf(HasSubstr("/dev/zero"), HasSubstr("more than 100000 bytes")));
+}
+
+TEST(TemporaryFile, WhatAKilledProcessLeftIsRemovedAndNothingElse) {
+  const ScratchDirectory directory;
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    TemporaryFile left(directory / "weights");
+    left.write(0, "half", 4);
+    ::_exit(0);  // no destructor runs
+  }
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  const auto abandoned = directory / fmt::format(".weights.{}-0.tmp", child);
+  ASSERT_TRUE(std::filesystem::exists(abandoned));
+  const TemporaryFile own(directory / "weights");
+  const auto of_another = directory / fmt::format(".other.weights.{}-0.tmp", child);
+  const auto of_longer_name = directory / fmt::format(".weights.index.{}-0.tmp", child);
+  write_bytes(of_another, "");
+  write_bytes(of_longer_name, "");
+  write_bytes(directory / ".weights.tmp", "");
+  EXPECT_TRUE(is_abandoned(abandoned));
+  EXPECT_FALSE(is_abandoned(own.path()));
+  EXPECT_FALSE(is_abandoned(directory / ".weights.tmp"));
+  remove_abandoned(directory / "weights");
+  EXPECT_FALSE(std::filesystem::exists(abandoned));
+  for (const auto& kept : {own.path(), of_another, of_longer_name, directory / ".weights.tmp"}) {
+    EXPECT_TRUE(std::filesystem::exists(kept)) << kept;
+  }
+  remove_abandoned(directory / "absent" / "weights");
 }
 
 }  // namespace

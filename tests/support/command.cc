@@ -7,20 +7,19 @@
 
 #include <fmt/format.h>
 
+#include <csignal>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
 
 #include "io/atomic_file.h"
 #include "support/safetensors_file.h"
-#include "support/scratch_directory.h"
 
 namespace toplens::testing {
 
-CommandResult run_command(const std::filesystem::path& program,
-                          const std::vector<std::string>& arguments) {
-  const ScratchDirectory scratch;
-  const std::string out = scratch / "out", err = scratch / "err", name = program;
+RunningCommand::RunningCommand(const std::filesystem::path& program,
+                               const std::vector<std::string>& arguments) {
+  const std::string out = scratch_ / "out", err = scratch_ / "err", name = program;
   std::vector<char*> argv = {const_cast<char*>(name.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
@@ -29,17 +28,43 @@ CommandResult run_command(const std::filesystem::path& program,
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_WRONLY | O_CREAT, 0600);
   posix_spawn_file_actions_addopen(&actions, 2, err.c_str(), O_WRONLY | O_CREAT, 0600);
-  pid_t child = 0;
-  const int failed = posix_spawn(&child, name.c_str(), &actions, nullptr, argv.data(), environ);
+  const int failed = posix_spawn(&child_, name.c_str(), &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) throw std::runtime_error("cannot start " + name);
+}
+
+RunningCommand::~RunningCommand() {
+  if (status_) return;
+  ::kill(child_, SIGKILL);
+  ::waitpid(child_, nullptr, 0);
+}
+
+void RunningCommand::signal(int number) const {
+  if (!status_) ::kill(child_, number);
+}
+
+bool RunningCommand::ended() {
   int status = 0;
-  if (waitpid(child, &status, 0) != child) throw std::runtime_error("cannot wait for " + name);
+  if (!status_ && ::waitpid(child_, &status, WNOHANG) == child_) status_ = status;
+  return status_.has_value();
+}
+
+CommandResult RunningCommand::wait() {
+  int status = 0;
+  if (!status_) {
+    if (::waitpid(child_, &status, 0) != child_) throw std::runtime_error("cannot wait");
+    status_ = status;
+  }
   CommandResult result;
-  result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  result.out = read_text_file(out);
-  result.err = read_text_file(err);
+  result.exit_code = WIFEXITED(*status_) ? WEXITSTATUS(*status_) : 128 + WTERMSIG(*status_);
+  result.out = read_text_file(scratch_ / "out");
+  result.err = read_text_file(scratch_ / "err");
   return result;
+}
+
+CommandResult run_command(const std::filesystem::path& program,
+                          const std::vector<std::string>& arguments) {
+  return RunningCommand(program, arguments).wait();
 }
 
 std::vector<std::string> lines(const std::string& text) {
