@@ -3,13 +3,13 @@
 #include <netcdf_mem.h>
 #include <toplens/error.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -147,8 +147,15 @@ class HostileFile {
     int id = 0;
     const int count = static_cast<int>(dimensions.size());
     if (nc_def_var(group, name().c_str(), type, count, dimensions.data(), &id) != NC_NOERR) return;
-    // In one piece a large array would be as large in the file.
-    const std::vector<std::size_t> chunk(dimensions.size(), 1);
+    // In one piece a large array would be as large in the file; in many it would take long to read.
+    std::vector<std::size_t> chunk;
+    std::size_t room = 4096;
+    for (const int dimension : dimensions) {
+      std::size_t length = 0;
+      if (nc_inq_dimlen(group, dimension, &length) != NC_NOERR) return;
+      chunk.push_back(std::clamp<std::size_t>(length, 1, room));
+      room = std::max<std::size_t>(room / chunk.back(), 1);
+    }
     if (count > 0 && nc_def_var_chunking(group, id, NC_CHUNKED, chunk.data()) != NC_NOERR) return;
     if (input_.ConsumeBool()) nc_def_var_deflate(group, id, 1, 1, 1);
     while (input_.ConsumeBool()) add_attribute(group, id);
