@@ -14,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "fuzz/support/leaks_at_exit.h"
 #include "fuzz/support/scratch_file.h"
 #include "results/digest.h"
 #include "results/netcdf_file.h"
@@ -128,7 +129,7 @@ class HostileFile {
     const std::string called = name();
     const std::size_t length = input_.ConsumeIntegralInRange<std::size_t>(0, 4);
     if (input_.ConsumeBool()) {
-      const std::vector<const char*> texts(length, "text");
+      std::vector<const char*> texts(length, "text");
       nc_put_att_string(group, variable, called.c_str(), length, texts.data());
       return;
     }
@@ -164,7 +165,7 @@ class HostileFile {
     std::vector<std::size_t> first(dimensions.size(), 0), counts(dimensions.size(), 1);
     if (count > 0) counts.back() = input_.ConsumeIntegralInRange<std::size_t>(1, kMostWritten);
     if (type == NC_STRING) {
-      const std::vector<const char*> texts(kMostWritten, "text");
+      std::vector<const char*> texts(kMostWritten, "text");
       nc_put_vara_string(group, id, first.data(), counts.data(), texts.data());
     } else {
       const std::vector<double> values(kMostWritten, input_.ConsumeFloatingPoint<double>());

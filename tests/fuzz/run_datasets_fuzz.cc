@@ -7,6 +7,7 @@
 
 #include "fuzz/support/baseline_run.h"
 #include "fuzz/support/hostile_dataset.h"
+#include "fuzz/support/leaks_at_exit.h"
 #include "results/netcdf_file.h"
 
 namespace {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fuzz/support/baseline_run.h"
+#include "fuzz/support/leaks_at_exit.h"
 #include "io/atomic_file.h"
 #include "io/json_text.h"
 
