@@ -275,8 +275,7 @@ void run_from(Arguments arguments) {
   if (arguments.envelope_documents_given) {
     arguments.predictions.envelope_documents = arguments.envelope_documents;
   }
-  const RunTheoryOptions options =
-      arguments.predictions.options(run["settings"]["protocol"].value("seed", arguments.seed));
+  const RunTheoryOptions options = arguments.predictions.options(recorded_seed(run));
   ThreadPool pool(arguments.threads > 0 ? arguments.threads : available_threads());
   const PartsReader parts = PartsReader::of_run(arguments.from);
   if (!has_theory_records(parts)) {

@@ -10,15 +10,19 @@
 namespace toplens {
 namespace {
 
+const std::vector<std::string> kNormDimensions = {"layer", "kv_head", "position"};
+const std::vector<std::string> kLagDimensions = {"layer", "kv_head", "lag"};
+const std::vector<std::string> kWeightDimensions = {"layer", "head", "position"};
 const char* const kAbsent = "profiles.nc is not there: analyze writes it with --theory on";
 
-std::vector<float> copy_of(const Dataset& dataset, const std::string& name) {
-  const std::span<const float> values = dataset.values<float>(name);
+std::vector<float> copy_of(const Dataset& dataset, const std::string& name,
+                           const std::vector<std::string>& dimensions) {
+  const std::span<const float> values = dataset.values<float>(name, dimensions);
   return {values.begin(), values.end()};
 }
 
 PageJson bin_edges(const Dataset& profiles, const std::string& name) {
-  const auto values = profiles.values<std::int64_t>(name);
+  const auto values = profiles.values<std::int64_t>(name, {"position"});
   return PageJson(std::vector<std::int64_t>(values.begin(), values.end()));
 }
 
@@ -85,8 +89,8 @@ FigureOrReason norm_figure(const ReportRun& run) {
   PageTable table(PageKey::head, profiles.dimension_size("position"), heads_per_kv_head(run));
   table.fixed("position", centres(profiles, "position"));
   table.fixed("position_begin", bin_edges(profiles, "position_begin"));
-  const std::vector<float> norms = copy_of(profiles, "value_norm");
-  std::vector<float> low = copy_of(profiles, "value_norm_between"), high = low;
+  const std::vector<float> norms = copy_of(profiles, "value_norm", kNormDimensions);
+  std::vector<float> low = copy_of(profiles, "value_norm_between", kNormDimensions), high = low;
   const float root = std::sqrt(static_cast<float>(run.results.documents));
   for (std::size_t i = 0; i < norms.size(); ++i) {
     const float error = 2.0f * low[i] / root;
@@ -129,8 +133,8 @@ FigureOrReason similarity_figure(const ReportRun& run) {
                documents_text(run) + ", with the fitted decay";
   PageTable table(PageKey::head, profiles.dimension_size("lag"), heads_per_kv_head(run));
   table.fixed("lag", centres(profiles, "lag"));
-  table.column("similarity", profiles.values<float>("similarity"));
-  table.column("fit", profiles.values<float>("similarity_fit"));
+  table.column("similarity", profiles.values<float>("similarity", kLagDimensions));
+  table.column("fit", profiles.values<float>("similarity_fit", kLagDimensions));
   figure.tables.emplace_back("similarity", table);
   return figure;
 }
@@ -172,8 +176,8 @@ FigureOrReason profile_figure(const ReportRun& run) {
                ", with the fitted profile: sink, plateau, oscillation, recency";
   PageTable table(PageKey::head, profiles.dimension_size("position"));
   table.fixed("position", centres(profiles, "position"));
-  std::vector<float> logs = copy_of(profiles, "log_attention"),
-                     fits = copy_of(profiles, "log_attention_fit");
+  std::vector<float> logs = copy_of(profiles, "log_attention", kWeightDimensions),
+                     fits = copy_of(profiles, "log_attention_fit", kWeightDimensions);
   for (std::vector<float>* values : {&logs, &fits}) {
     for (float& value : *values) {
       value = std::exp(value);
@@ -183,7 +187,7 @@ FigureOrReason profile_figure(const ReportRun& run) {
   }
   table.column("weight", std::span<const float>(logs));
   table.column("fit", std::span<const float>(fits));
-  table.column("mean_weight", profiles.values<float>("attention"));
+  table.column("mean_weight", profiles.values<float>("attention", kWeightDimensions));
   figure.tables.emplace_back("profile", table);
   return figure;
 }

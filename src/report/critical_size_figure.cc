@@ -11,6 +11,8 @@
 namespace toplens {
 namespace {
 
+constexpr double kLargestSize = 1 << 30;  // tokens; of no model's context are there more
+
 /// Sizes in doubling bins: 1, 2, 3-4, 5-8, ...
 std::size_t bin_of(double size) {
   std::size_t bin = 0;
@@ -44,8 +46,9 @@ HeadSizes sizes_of(const ReportRun& run, const std::string& variable) {
   const auto reasons = head_texts(run.results, variable + "_reason");
   if (!values) return sizes;
   for (std::size_t head = 0; head < values->size(); ++head) {
-    if (!std::isnan((*values)[head])) {
-      sizes.known.push_back((*values)[head]);
+    const double size = (*values)[head];
+    if (size >= 0.0 && size <= kLargestSize) {
+      sizes.known.push_back(size);
     } else if (reasons && (*reasons)[head] == describe(FitReason::beyond_largest_size)) {
       ++sizes.beyond;
     } else {

@@ -158,7 +158,9 @@ std::size_t first_below(const HeadCurves& curves, const std::vector<double>& val
 std::size_t focal_size(const HeadCurves& curves) {
   std::size_t best = 0;
   for (std::size_t size = 0; size < curves.sizes(); ++size) {
-    const auto away = [&](std::size_t s) { return std::abs(curves.set_sizes[s] - kFocalSetSize); };
+    const auto away = [&](std::size_t s) {
+      return std::abs(std::int64_t{curves.set_sizes[s]} - kFocalSetSize);
+    };
     if (away(size) < away(best)) best = size;
   }
   return best;

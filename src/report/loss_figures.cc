@@ -13,6 +13,7 @@
 namespace toplens {
 namespace {
 
+const std::vector<std::string> kByEvaluation = {"evaluation"};
 constexpr std::array<double, 3> kTolerances = {0.01, 0.05, 0.10};  // theory.md (32)
 
 /// One evaluation of the whole model: a row of interventions.csv.
@@ -25,20 +26,21 @@ struct Loss {
 /// Evaluations of the whole model under one treatment, by increasing N.
 struct LossCurve {
   std::string treatment;  ///< "attention, delete, L = 512"
+  int context_length = 0;
   std::vector<Loss> losses;
   double untreated = std::nan("");
 };
 
 std::vector<LossCurve> loss_curves(const Dataset& dataset) {
-  const auto rankings = dataset.values<std::string>("ranking");
-  const auto rules = dataset.values<std::string>("rule");
-  const auto scopes = dataset.values<std::string>("scope");
-  const auto sizes = dataset.values<std::int32_t>("set_size");
-  const auto lengths = dataset.values<std::int32_t>("context_length");
-  const auto nll = dataset.values<double>("nll_nats_per_token");
-  const auto change = dataset.values<double>("relative_change");
-  const auto low = dataset.values<double>("relative_change_low");
-  const auto high = dataset.values<double>("relative_change_high");
+  const auto rankings = dataset.values<std::string>("ranking", kByEvaluation);
+  const auto rules = dataset.values<std::string>("rule", kByEvaluation);
+  const auto scopes = dataset.values<std::string>("scope", kByEvaluation);
+  const auto sizes = dataset.values<std::int32_t>("set_size", kByEvaluation);
+  const auto lengths = dataset.values<std::int32_t>("context_length", kByEvaluation);
+  const auto nll = dataset.values<double>("nll_nats_per_token", {"evaluation", "document"});
+  const auto change = dataset.values<double>("relative_change", kByEvaluation);
+  const auto low = dataset.values<double>("relative_change_low", kByEvaluation);
+  const auto high = dataset.values<double>("relative_change_high", kByEvaluation);
   const std::size_t documents = dataset.dimension_size("document");
   std::map<int, double> untreated;
   std::map<std::string, LossCurve> curves;
@@ -51,14 +53,14 @@ std::vector<LossCurve> loss_curves(const Dataset& dataset) {
     const std::string treatment = fmt::format("{}, {}, L = {}", rankings[i], rules[i], lengths[i]);
     LossCurve& curve = curves[treatment];
     curve.treatment = treatment;
+    curve.context_length = lengths[i];
     curve.losses.push_back({sizes[i], mean, change[i], low[i], high[i]});
   }
   std::vector<LossCurve> sorted;
   for (auto& [treatment, curve] : curves) {
     std::sort(curve.losses.begin(), curve.losses.end(),
               [](const Loss& a, const Loss& b) { return a.set_size < b.set_size; });
-    const int length = std::stoi(treatment.substr(treatment.rfind(' ') + 1));
-    if (const auto found = untreated.find(length); found != untreated.end()) {
+    if (const auto found = untreated.find(curve.context_length); found != untreated.end()) {
       curve.untreated = found->second;
     }
     sorted.push_back(std::move(curve));

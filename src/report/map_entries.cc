@@ -104,7 +104,7 @@ void add_scans(std::vector<MapEntry>& entries, const ReportRun& run) {
   if (!dataset.has_variable("scan_relative_change") || !dataset.has_dimension("head_index")) return;
   const auto labels = dataset.labels<std::string>("scan");
   const auto changes = dataset.values<double>("scan_relative_change");
-  if (changes.size() != labels.size() * heads) return;
+  if (labels.size() > changes.size() || changes.size() != labels.size() * heads) return;
   for (std::size_t scan = 0; scan < labels.size(); ++scan) {
     MapEntry entry;
     entry.quantity = labels.size() == 1 ? "nll_increase" : "nll_increase " + labels[scan];

@@ -30,6 +30,9 @@ std::optional<nlohmann::json> read_json_if_there(const fs::path& path) {
   return parse_json(read_text_file(path), path.string());
 }
 
+// More than any model has, and a bound on what a page repeats for every head.
+constexpr std::size_t kMostHeads = std::size_t{1} << 20;
+
 void expect_shape(const RunResults& results, const Dataset& dataset, const char* file) {
   const auto expect = [&](std::string_view dimension, std::size_t expected) {
     const std::size_t found = dataset.dimension_size(dimension);
@@ -40,6 +43,16 @@ void expect_shape(const RunResults& results, const Dataset& dataset, const char*
   };
   expect("layer", results.layers);
   expect("head", results.query_heads);
+}
+
+void expect_profiles(const RunResults& results) {
+  expect_shape(results, *results.profiles, "profiles.nc");
+  const std::size_t kv_heads = results.profiles->dimension_size("kv_head");
+  if (results.query_heads % kv_heads != 0) {
+    throw Error(fmt::format("{}: {} key-value heads, expected a divisor of the {} query heads",
+                            (results.directory / "profiles.nc").string(), kv_heads,
+                            results.query_heads));
+  }
 }
 
 const LabelledArray* find(const std::optional<Dataset>& dataset, std::string_view name) {
@@ -118,15 +131,17 @@ RunResults read_run_results(const fs::path& directory) {
   }
   results.layers = first->dimension_size("layer");
   results.query_heads = first->dimension_size("head");
-  if (results.heads) expect_shape(results, *results.heads, "heads.nc");
-  if (results.profiles) expect_shape(results, *results.profiles, "profiles.nc");
-  const nlohmann::ordered_json& settings = results.run["settings"];
-  results.documents = results.geometry ? results.geometry->dimension_size("document")
-                                       : settings.value("documents", std::size_t{0});
-  if (const auto protocol = settings.find("protocol");
-      protocol != settings.end() && protocol->is_object()) {
-    results.seed = protocol->value("seed", std::uint64_t{2027});
+  if (results.layers > kMostHeads || results.query_heads > kMostHeads / results.layers) {
+    throw Error(fmt::format("{}: {} layers of {} heads, expected at most {} heads",
+                            directory.string(), results.layers, results.query_heads, kMostHeads));
   }
+  if (results.heads) expect_shape(results, *results.heads, "heads.nc");
+  if (results.profiles) expect_profiles(results);
+  results.documents = results.geometry ? results.geometry->dimension_size("document")
+                      : results.run["settings"].contains("documents")
+                          ? static_cast<std::size_t>(recorded_documents(results.run))
+                          : 0;
+  results.seed = recorded_seed(results.run);
   return results;
 }
 

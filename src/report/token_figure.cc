@@ -1,6 +1,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -12,6 +13,7 @@
 namespace toplens {
 namespace {
 
+constexpr std::size_t kMostTokens = 1 << 16;
 constexpr std::size_t kMostRanks = 256;  // top N that can be marked
 constexpr std::size_t kMostCells = 24;   // of one token; longer ones are cut
 
@@ -57,15 +59,19 @@ FigureOrReason token_figure(const ReportRun& run) {
   }
   const Dataset& profiles = *run.results.profiles;
   const std::size_t tokens = profiles.dimension_size("token");
+  if (tokens > kMostTokens) {
+    return fmt::format("the document has more than {} tokens", kMostTokens);
+  }
   const std::size_t ranks = std::min(kMostRanks, tokens);
   PageJson texts = PageJson::array(), cells = PageJson::array(), positions = PageJson::array();
-  for (const std::string& piece : profiles.values<std::string>("token_text")) {
+  for (const std::string& piece : profiles.values<std::string>("token_text", {"token"})) {
     const ShownToken token = shown(piece);
     positions.push_back(texts.size());
     texts.push_back(token.text);
     cells.push_back(token.cells);
   }
-  const std::span<const float> weights = profiles.values<float>("token_attention");
+  const std::span<const float> weights =
+      profiles.values<float>("token_attention", {"layer", "head", "token"});
   std::vector<std::uint16_t> order;
   std::vector<std::string> findings;
   std::vector<std::uint16_t> indices(tokens);
@@ -75,7 +81,10 @@ FigureOrReason token_figure(const ReportRun& run) {
     // As the attention ranking: ties to the lower position.
     std::partial_sort(indices.begin(), indices.begin() + static_cast<std::ptrdiff_t>(ranks),
                       indices.end(), [&](std::uint16_t a, std::uint16_t b) {
-                        return row[a] != row[b] ? row[a] > row[b] : a < b;
+                        // Not a number: an order that is none would lead out of the array.
+                        const float first = std::isnan(row[a]) ? 0.0f : row[a];
+                        const float second = std::isnan(row[b]) ? 0.0f : row[b];
+                        return first != second ? first > second : a < b;
                       });
     order.insert(order.end(), indices.begin(),
                  indices.begin() + static_cast<std::ptrdiff_t>(ranks));

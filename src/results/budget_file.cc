@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 #include <toplens/error.h>
@@ -87,9 +88,22 @@ class Reader {
     try {
       return object.at(key).get<T>();
     } catch (const nlohmann::json::exception&) {
-      throw Error(
-          fmt::format("{}: '{}' is absent or of another type than toplens writes", where_, key));
+      refuse(key);
     }
+  }
+  /// A whole number that an int holds.
+  int integer(const Json& value, const char* key) const {
+    if (!value.is_number_integer()) refuse(key);
+    const auto number = value.get<std::int64_t>();
+    if (!std::in_range<int>(number)) refuse(key);
+    return static_cast<int>(number);
+  }
+  int get_integer(const Json& object, const char* key) const {
+    return integer(get<Json>(object, key), key);
+  }
+  [[noreturn]] void refuse(const char* key) const {
+    throw Error(
+        fmt::format("{}: '{}' is absent or of another type than toplens writes", where_, key));
   }
   const std::string& where() const { return where_; }
 
@@ -100,9 +114,11 @@ class Reader {
 
 std::vector<int> read_kept(const Reader& reader, const Json& budget, const ModelConfig& config,
                            int context_length) {
-  const auto rows = reader.get<std::vector<std::vector<int>>>(budget, "query_heads");
+  const auto rows = reader.get<std::vector<std::vector<Json>>>(budget, "query_heads");
   std::vector<int> kept;
-  for (const std::vector<int>& row : rows) kept.insert(kept.end(), row.begin(), row.end());
+  for (const std::vector<Json>& row : rows) {
+    for (const Json& tokens : row) kept.push_back(reader.integer(tokens, "query_heads"));
+  }
   const bool rows_fit = std::all_of(rows.begin(), rows.end(), [&](const auto& row) {
     return row.size() == static_cast<std::size_t>(config.num_query_heads);
   });
@@ -208,7 +224,7 @@ StoredBudgets read_budgets(const std::filesystem::path& path, const ModelConfig&
                            const nlohmann::ordered_json& digests) {
   const Reader reader(path);
   const Json& root = reader.root();
-  if (const int version = reader.get<int>(root, "schema_version"); version != kSchemaVersion) {
+  if (const int version = reader.get_integer(root, "schema_version"); version != kSchemaVersion) {
     throw Error(fmt::format("{}: has schema_version {}, this toplens reads {}", reader.where(),
                             version, kSchemaVersion));
   }
@@ -220,10 +236,14 @@ StoredBudgets read_budgets(const std::filesystem::path& path, const ModelConfig&
     throw Error(fmt::format("{}: {}", reader.where(), error.what()));
   }
   stored.tolerance = reader.get<double>(root, "tolerance");
-  stored.context_length = reader.get<int>(root, "context_length");
+  stored.context_length = reader.get_integer(root, "context_length");
   for (const Json& budget : reader.get<std::vector<Json>>(root, "budgets")) {
     StoredBudget one;
-    one.allocation = parse_allocation(reader.get<std::string>(budget, "allocation"));
+    try {
+      one.allocation = parse_allocation(reader.get<std::string>(budget, "allocation"));
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}: {}", reader.where(), error.what()));
+    }
     one.kept = read_kept(reader, budget, config, stored.context_length);
     one.predicted_change = reader.get<double>(budget, "predicted_change");
     one.verified_change = reader.get<double>(budget, "verified_change");
@@ -231,6 +251,7 @@ StoredBudgets read_budgets(const std::filesystem::path& path, const ModelConfig&
   }
   const Json settings = reader.get<Json>(root, "settings");
   Json there = reader.get<Json>(settings, "model"), here = digests;
+  if (!there.is_object()) reader.refuse("settings.model");
   // Token ids need no tokenizer.
   for (Json* model : {&there, &here}) model->erase("tokenizer_sha256");
   if (const std::string difference = first_difference(there, here); !difference.empty()) {

@@ -150,6 +150,14 @@ const LabelledArray& Dataset::variable(std::string_view name) const {
   return get(variables_, name, "variable");
 }
 
+void Dataset::expect_dimensions(std::string_view name,
+                                const std::vector<std::string>& dimensions) const {
+  const std::vector<std::string>& found = variable(name).dimensions;
+  if (found == dimensions) return;
+  throw Error(fmt::format("variable '{}' has the dimensions {}, expected {}", name,
+                          fmt::join(found, ", "), fmt::join(dimensions, ", ")));
+}
+
 Dataset without_unused_dimensions(const Dataset& dataset) {
   Dataset rest;
   for (const Dimension& dimension : dataset.dimensions()) {

@@ -69,6 +69,14 @@ class Dataset {
   std::span<const T> values(std::string_view name) const {
     return typed<T>(variable(name));
   }
+  /// The same of a variable by exactly these dimensions, so of as many elements. Throws Error where
+  /// it has others.
+  template <typename T>
+  std::span<const T> values(std::string_view name,
+                            const std::vector<std::string>& dimensions) const {
+    expect_dimensions(name, dimensions);
+    return values<T>(name);
+  }
   template <typename T>
   std::span<T> mutable_values(std::string_view name) {
     const std::span<const T> found = values<T>(name);
@@ -80,6 +88,7 @@ class Dataset {
   }
 
  private:
+  void expect_dimensions(std::string_view name, const std::vector<std::string>& dimensions) const;
   template <typename T>
   static std::span<const T> typed(const LabelledArray& array) {
     const auto* values = std::get_if<std::vector<T>>(&array.values);

@@ -4,9 +4,6 @@
 #include <limits>
 #include <numeric>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 namespace toplens {
 namespace {
 
@@ -65,12 +62,7 @@ GeometryView::GeometryView(const Dataset& dataset) {
   const auto sizes = dataset.labels<std::int32_t>("set_size");
   set_sizes.assign(sizes.begin(), sizes.end());
   for (std::size_t i = 0; i < kGeometryMetrics.size(); ++i) {
-    const LabelledArray& variable = dataset.variable(kGeometryMetrics[i]);
-    if (variable.dimensions != kDimensions) {
-      throw Error(fmt::format("variable '{}' has the dimensions {}, expected {}", variable.name,
-                              fmt::join(variable.dimensions, ", "), fmt::join(kDimensions, ", ")));
-    }
-    metrics[i] = dataset.values<float>(kGeometryMetrics[i]);
+    metrics[i] = dataset.values<float>(kGeometryMetrics[i], kDimensions);
   }
 }
 

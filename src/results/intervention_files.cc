@@ -54,30 +54,49 @@ void check_resumable(const fs::path& directory, const Json& settings) {
 
 }  // namespace
 
-void restore_evaluations(const fs::path& directory, const nlohmann::ordered_json& settings,
-                         int context_length, Experiment& experiment) {
+std::vector<StoredEvaluation> read_evaluations(const fs::path& directory, const Json& settings,
+                                               int context_length) {
   check_resumable(directory, settings);
   const fs::path path = directory / kNetcdf;
   const Dataset dataset = read_netcdf(path);
-  const auto rankings = dataset.values<std::string>("ranking");
-  const auto rules = dataset.values<std::string>("rule");
-  const auto scopes = dataset.values<std::string>("scope");
-  const auto sizes = dataset.values<std::int32_t>("set_size");
-  const auto lengths = dataset.values<std::int32_t>("context_length");
-  const auto rows = dataset.values<std::int64_t>("rows_without_mass");
-  const auto nll = dataset.values<double>("nll_nats_per_token");
+  const std::vector<std::string> by_evaluation = {"evaluation"};
+  const auto rankings = dataset.values<std::string>("ranking", by_evaluation);
+  const auto rules = dataset.values<std::string>("rule", by_evaluation);
+  const auto scopes = dataset.values<std::string>("scope", by_evaluation);
+  const auto sizes = dataset.values<std::int32_t>("set_size", by_evaluation);
+  const auto lengths = dataset.values<std::int32_t>("context_length", by_evaluation);
+  const auto rows = dataset.values<std::int64_t>("rows_without_mass", by_evaluation);
+  const auto nll = dataset.values<double>("nll_nats_per_token", {"evaluation", "document"});
   const std::size_t documents = dataset.dimension_size("document");
+  std::vector<StoredEvaluation> evaluations;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     if (lengths[i] != context_length) continue;
     const std::span<const double> losses = nll.subspan(i * documents, documents);
-    if (rankings[i].empty()) {
-      experiment.restore_untreated(losses);
-      continue;
+    StoredEvaluation evaluation;
+    evaluation.losses.assign(losses.begin(), losses.end());
+    if (!rankings[i].empty()) {
+      if (sizes[i] < 1 || rows[i] < 0) {
+        throw Error(fmt::format("{}: evaluation {} keeps {} tokens with {} rows without mass",
+                                path.string(), i, sizes[i], rows[i]));
+      }
+      evaluation.treatment = SizedIntervention{
+          {parse_ranking(rankings[i]), parse_removal_rule(rules[i]), parse_scope(scopes[i])},
+          sizes[i]};
+      evaluation.rows_without_mass = static_cast<std::uint64_t>(rows[i]);
     }
-    experiment.restore(
-        {{parse_ranking(rankings[i]), parse_removal_rule(rules[i]), parse_scope(scopes[i])},
-         sizes[i]},
-        losses, static_cast<std::uint64_t>(rows[i]));
+    evaluations.push_back(std::move(evaluation));
+  }
+  return evaluations;
+}
+
+void restore_evaluations(const fs::path& directory, const Json& settings, int context_length,
+                         Experiment& experiment) {
+  for (const StoredEvaluation& one : read_evaluations(directory, settings, context_length)) {
+    if (one.treatment) {
+      experiment.restore(*one.treatment, one.losses, one.rows_without_mass);
+    } else {
+      experiment.restore_untreated(one.losses);
+    }
   }
 }
 

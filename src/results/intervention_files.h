@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +14,18 @@
 
 namespace toplens {
 
+/// What interventions.nc holds of one evaluation.
+struct StoredEvaluation {
+  std::optional<SizedIntervention> treatment;  ///< none: the untreated model
+  std::vector<double> losses;                  ///< of each document
+  std::uint64_t rows_without_mass = 0;
+};
+
+/// What a run of `intervene` or `budget` in `directory` evaluated at this context length. Throws
+/// Error where its settings are not these, or a file is absent or damaged.
+std::vector<StoredEvaluation> read_evaluations(const std::filesystem::path& directory,
+                                               const nlohmann::ordered_json& settings,
+                                               int context_length);
 /// Gives the experiment what a run of `intervene` or `budget` in `directory` evaluated at this
 /// context length. Throws Error where its settings are not these, or a file is absent or damaged.
 void restore_evaluations(const std::filesystem::path& directory,

@@ -378,6 +378,13 @@ Dataset NetcdfReader::read(const std::vector<std::string>& only,
       }
       length = slice->count;
     }
+    // Nothing of ours writes an empty one. Without an array a size would cost the file nothing.
+    if (length == 0 || length > state_->most_elements) {
+      throw Error(
+          fmt::format("{}: dimension '{}' has the size {}, more or less than the file holds: "
+                      "damaged",
+                      state_->name, dimension.data(), length));
+    }
     dataset.add_dimension(dimension.data(), length);
   }
   if (slice && !dataset.has_dimension(slice->dimension))
@@ -408,8 +415,12 @@ void NetcdfReader::State::read_array(int variable, Dataset& dataset,
   std::uint64_t elements = 1;
   bool fits = true;
   for (int k = 0; k < rank; ++k) {
-    const Dimension& dimension =
-        dataset.dimensions().at(static_cast<std::size_t>(dimension_ids[k]));
+    const auto number = static_cast<std::size_t>(dimension_ids[k]);
+    if (number >= dataset.dimensions().size()) {
+      throw Error(
+          fmt::format("{}: variable '{}' has a dimension of another group", name, where.variable));
+    }
+    const Dimension& dimension = dataset.dimensions()[number];
     dimensions.push_back(dimension.name);
     block.first.push_back(slice && slice->dimension == dimension.name ? slice->first : 0);
     block.counts.push_back(dimension.size);

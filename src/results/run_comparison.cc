@@ -27,6 +27,16 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 double number(const Json& json) { return json.is_number() ? json.get<double>() : kNan; }
 
+template <typename T>
+T whole_number(const Json& json) {
+  if (json.is_number_integer()) {
+    const auto value = json.get<std::int64_t>();
+    if (value >= 0 && std::in_range<T>(value)) return static_cast<T>(value);
+  }
+  throw Error(fmt::format("{}, expected a whole number of at most {}", json.dump(),
+                          std::numeric_limits<T>::max()));
+}
+
 Json read_regimes(const fs::path& directory) {
   const fs::path path = directory / "regimes.json";
   Json json = parse_json(read_text_file(path), path.string());
@@ -74,8 +84,8 @@ void add_regime_curves(const Json& regimes, std::vector<ComparedPoint>& points) 
     point.regime = json.at("regime").get<std::string>();
     point.ranking = json.at("ranking").get<std::string>();
     point.distance = json.at("distance").get<std::string>();
-    point.set_size = json.at("set_size").get<int>();
-    point.heads = json.at("heads").get<std::int64_t>();
+    point.set_size = whole_number<int>(json.at("set_size"));
+    point.heads = whole_number<std::int64_t>(json.at("heads"));
     for (std::size_t metric = 0; metric < point.metrics.size(); ++metric) {
       point.metrics[metric] = number(json.at(std::string(kGeometryMetrics[metric])).at("mean"));
     }
@@ -106,15 +116,15 @@ ComparedRun read_compared_run(const fs::path& directory) {
   try {
     run.model = manifest.at("model").at("path").get<std::string>();
     run.text = manifest.at("text").at("path").get<std::string>();
-    run.context_length = manifest.at("text").at("context_length").get<int>();
+    run.context_length = whole_number<int>(manifest.at("text").at("context_length"));
     run.queries = manifest.at("settings").at("protocol").at("queries").get<std::string>();
     const Json regimes = read_regimes(directory);
-    run.documents = regimes.at("documents").get<std::size_t>();
+    run.documents = whole_number<std::uint32_t>(regimes.at("documents"));
     run.mean_stability = number(regimes.at("all_layers").at("mean_stability"));
     const Dataset heads = read_netcdf(directory / "heads.nc", {"regime"});
     run.layers = heads.dimension_size("layer");
     run.heads = heads.dimension_size("head");
-    for (const std::int32_t regime : heads.values<std::int32_t>("regime")) {
+    for (const std::int32_t regime : heads.values<std::int32_t>("regime", {"layer", "head"})) {
       if (regime < 0 || static_cast<std::size_t>(regime) >= kNumRegimes) {
         throw Error(fmt::format("{}: regime {} is none of this toplens",
                                 (directory / "heads.nc").string(), regime));

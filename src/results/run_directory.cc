@@ -23,9 +23,9 @@ namespace fs = std::filesystem;
 constexpr const char* kRunJson = "run.json";
 constexpr const char* kParts = "parts";
 constexpr const char* kSettingsAttribute = "settings_sha256";
-constexpr std::int64_t kMostDocuments = 1 << 30;
 // JSON; of parts alone, since those of one run may have been computed in different places.
 constexpr const char* kEnvironmentAttribute = "environment";
+constexpr int kMostDocuments = 1'000'000'000;
 
 // What io/temporary_file.h calls a file under construction, for the files of a run directory.
 bool is_leftover(const fs::path& path) {
@@ -176,6 +176,30 @@ nlohmann::ordered_json read_run_json(const fs::path& run_directory) {
   return run;
 }
 
+std::uint64_t recorded_seed(const nlohmann::ordered_json& run) {
+  constexpr std::uint64_t kDefault = 2027;
+  const nlohmann::ordered_json& settings = run.at("settings");
+  const auto protocol = settings.find("protocol");
+  if (protocol == settings.end()) return kDefault;
+  const auto seed = protocol->find("seed");
+  if (seed == protocol->end()) return kDefault;
+  if (!seed->is_number_unsigned()) {
+    throw Error(fmt::format("{}: settings.protocol.seed is no seed", kRunJson));
+  }
+  return seed->get<std::uint64_t>();
+}
+
+int recorded_documents(const nlohmann::ordered_json& run) {
+  const nlohmann::ordered_json& settings = run.at("settings");
+  const auto found = settings.find("documents");
+  if (found == settings.end() || !found->is_number_integer() || found->get<std::int64_t>() < 1 ||
+      found->get<std::int64_t>() > kMostDocuments) {
+    throw Error(
+        fmt::format("{}: settings.documents is no number of 1 to {}", kRunJson, kMostDocuments));
+  }
+  return found->get<int>();
+}
+
 PartsReader::PartsReader(const fs::path& run_directory, int count,
                          const std::string& settings_sha256) {
   for (int index = 0; index < count; ++index) {
@@ -203,13 +227,8 @@ PartsReader PartsReader::of_run(const fs::path& run_directory) {
                             run_directory.string()));
   }
   const int per_part = RunDirectory::recorded_documents_per_part(run_directory);
-  const nlohmann::ordered_json& documents = run["settings"]["documents"];
-  if (per_part < 1 || !documents.is_number_integer() || documents.get<std::int64_t>() < 1 ||
-      documents.get<std::int64_t>() > kMostDocuments) {
-    throw Error(fmt::format("{}: no positive numbers of documents in it",
-                            (run_directory / kRunJson).string()));
-  }
-  return PartsReader(run_directory, (documents.get<int>() + per_part - 1) / per_part,
+  const int documents = recorded_documents(run);
+  return PartsReader(run_directory, (documents + per_part - 1) / per_part,
                      settings_digest(run["settings"]));
 }
 
@@ -308,10 +327,10 @@ RunDirectory RunDirectory::resume(const fs::path& path, const RunManifest& manif
                     "settings of that run, or another --out",
                     path.string(), difference));
   }
-  if (run.value("documents_per_part", 0) != manifest.documents_per_part) {
+  if (const int per_part = recorded_documents_per_part(path);
+      per_part != manifest.documents_per_part) {
     throw Error(fmt::format("{}: cannot resume with {} documents per part, the run has {}",
-                            path.string(), manifest.documents_per_part,
-                            run.value("documents_per_part", 0)));
+                            path.string(), manifest.documents_per_part, per_part));
   }
   check_weight_files(path, run, manifest);
   make_directory(path / kParts);
@@ -327,7 +346,7 @@ int RunDirectory::recorded_documents_per_part(const fs::path& path) {
   const nlohmann::ordered_json run = read_run_json(path);
   const auto found = run.find("documents_per_part");
   if (found == run.end() || !found->is_number_integer() || found->get<std::int64_t>() < 1 ||
-      found->get<std::int64_t>() > 1'000'000) {
+      found->get<std::int64_t>() > kMostDocuments) {
     throw Error(fmt::format("{}: no positive documents_per_part", (path / kRunJson).string()));
   }
   return found->get<int>();

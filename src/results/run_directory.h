@@ -126,5 +126,11 @@ bool holds_run(const std::filesystem::path& run_directory);
 
 /// run.json of a run directory. Throws Error where it is absent, damaged, or of a newer version.
 nlohmann::ordered_json read_run_json(const std::filesystem::path& run_directory);
+/// Seed of the protocol in a run.json; 2027, the default, where it has none. Throws Error where it
+/// is no seed.
+std::uint64_t recorded_seed(const nlohmann::ordered_json& run);
+/// How many documents the run has by its run.json. Throws Error where it does not say, or no number
+/// that a run can have.
+int recorded_documents(const nlohmann::ordered_json& run);
 
 }  // namespace toplens

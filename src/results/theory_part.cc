@@ -183,7 +183,7 @@ AssumptionView theory_records(const Dataset& dataset) {
   expect_size(dataset, "selected_place", layout.selected_places());
   expect_size(dataset, "competitor_place", layout.competitor_places());
   expect_size(dataset, "other_place", layout.other_places());
-  view.first_visible = dataset.values<std::int32_t>(kFirstVisible);
+  view.first_visible = dataset.values<std::int32_t>(kFirstVisible, {"layer"});
   for (const std::int32_t first : view.first_visible) {
     if (first < 0 || static_cast<std::size_t>(first) >= layout.length) {
       throw Error(

@@ -72,7 +72,7 @@ RunTheory evaluate(const Dataset& records, bool final_query, const RunTheoryOpti
   if (final_query) {
     MetricValues values;
     for (std::size_t m = 0; m < values.size(); ++m) {
-      values[m] = records.values<float>(final_name(kGeometryMetrics[m]));
+      values[m] = records.values<float>(final_name(kGeometryMetrics[m]), kFinalDimensions);
     }
     const RecordedShape& shape = view.shape;
     const std::size_t rankings = shape.layout.rankings.size();

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <cstdlib>
 #include <span>
+#include <vector>
 
 #include "checkpoint/gguf_header.h"
+#include "kernels/convert.h"
 #include "model/gguf_config.h"
 #include "tokenizer/gguf_tokenizer.h"
 
@@ -19,6 +21,16 @@ void try_to(const Action& action) {
   }
 }
 
+/// All elements, which may be of any bits.
+void decode(toplens::DataType type, std::span<const std::byte> bytes) {
+  const toplens::BlockLayout block = toplens::block_layout(type);
+  if (bytes.size() % block.bytes != 0) std::abort();
+  std::vector<float> values(bytes.size() / block.bytes * block.elements);
+  toplens::convert_to_f32(bytes.data(), type, values);
+  std::vector<toplens::Bf16> halves(values.size());
+  toplens::convert_to_bf16(bytes.data(), type, halves);
+}
+
 }  // namespace
 
 // Whatever parses must lie within the file; configuration and tokenizer must refuse or work.
@@ -29,6 +41,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const toplens::GgufTensor& tensor : header.tensors) {
       if (tensor.end < tensor.begin) std::abort();
       if (tensor.end > tensor.begin && header.data_offset + tensor.end > size) std::abort();
+      if (tensor.type)
+        decode(*tensor.type,
+               file.subspan(header.data_offset + tensor.begin, tensor.end - tensor.begin));
     }
     try_to([&] { toplens::gguf_model_config(header, file); });
     const toplens::CheckpointTokenizer tokenizer =

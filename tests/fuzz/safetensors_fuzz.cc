@@ -3,9 +3,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
 #include <span>
+#include <vector>
 
 #include "checkpoint/tensor_store.h"
+#include "fuzz/support/scratch_file.h"
+#include "kernels/convert.h"
 
 // Whatever parses must lie within the file, without holes.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -19,6 +23,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       covered = entry.end;
     }
     if (covered != size - header.data_offset) std::abort();
+    static const std::filesystem::path checkpoint = toplens::testing::new_scratch_directory();
+    toplens::testing::write_scratch(checkpoint / "model.safetensors",
+                                    {reinterpret_cast<const char*>(data), size});
+    const toplens::TensorStore store(checkpoint);
+    for (const auto& entry : header.entries) {
+      try {
+        const toplens::TensorView tensor = store.get(entry.name, entry.shape);
+        std::vector<float> values(tensor.bytes.size() / toplens::bytes_per_element(tensor.type));
+        toplens::convert_to_f32(tensor.bytes.data(), tensor.type, values);
+      } catch (const toplens::Error&) {  // a dtype that is not read
+      }
+    }
   } catch (const toplens::Error&) {
   }
   return 0;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <sstream>
 #include <string>
@@ -12,6 +13,7 @@
 
 #include "io/atomic_file.h"
 #include "report/synthetic_run.h"
+#include "results/netcdf_file.h"
 #include "results/temporary_directory.h"
 
 namespace toplens {
@@ -190,6 +192,38 @@ TEST_F(ReportPage, WhatIsNoRunIsAnErrorThatNamesIt) {
                 fs::copy_options::overwrite_existing);
   EXPECT_THAT(error(), AllOf(HasSubstr("heads.nc"), HasSubstr("layer"), HasSubstr("5")));
   EXPECT_FALSE(fs::exists(path("report.html")));
+}
+
+TEST_F(ReportPage, FiguresOfAnyValueAreDrawnOrLeftOut) {
+  SyntheticRun().write(path("run"));
+  Dataset heads = read_netcdf(path("run/heads.nc"));
+  const std::span<double> sizes = heads.mutable_values<double>("critical_size");
+  sizes[0] = std::numeric_limits<double>::infinity();
+  sizes[2] = 1e300;
+  sizes[4] = -1e300;
+  write_netcdf(path("run/heads.nc"), heads);
+  Dataset profiles = read_netcdf(path("run/profiles.nc"));
+  for (float& weight : profiles.mutable_values<float>("token_attention")) {
+    weight = std::numeric_limits<float>::quiet_NaN();
+  }
+  write_netcdf(path("run/profiles.nc"), profiles);
+  EXPECT_THAT(write_report({path("run")}, path("report.html")).left_out,
+              Not(Contains(Field(&LeftOutFigure::figure, HasSubstr("N_crit")))));
+}
+
+TEST_F(ReportPage, ProfilesOfOtherShapesAreAnError) {
+  SyntheticRun().write(path("run"));
+  SyntheticRun other;
+  other.kv_heads = 1;
+  other.write(path("other"));
+  Dataset profiles = read_netcdf(path("other/profiles.nc"));
+  Dataset wrong;
+  for (const Dimension& dimension : profiles.dimensions()) {
+    wrong.add_dimension(dimension.name, dimension.name == "kv_head" ? 3 : dimension.size);
+  }
+  write_netcdf(path("run/profiles.nc"), wrong);
+  EXPECT_THAT(error_of([&] { write_report({path("run")}, path("report.html")); }),
+              HasSubstr("3 key-value heads, expected a divisor of the 4 query heads"));
 }
 
 TEST_F(ReportPage, AThousandHeadsTakeLessThanTwelveMegabytes) {
