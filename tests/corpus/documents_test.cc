@@ -92,6 +92,8 @@ TEST_F(DocumentsTest, JsonLineErrorsNameTheLine) {
   EXPECT_THAT(message("{\"text\": \"\xff\"}"), HasSubstr("line 2: invalid UTF-8 at byte 10 "));
   EXPECT_THAT(message("{\"text\": \"" + std::string(40, 'x') + "\"}"),
               HasSubstr("line 2: the line has 52 bytes, at most 40"));
+  const std::string longest = "{\"text\": \"" + std::string(28, 'x') + "\"}";  // 40 bytes
+  EXPECT_NO_THROW(parse_jsonl_documents(longest, "p", "p", tokenizer_, longest.size()));
   EXPECT_THAT(error_message([&] { parse_jsonl_documents("\n", "p", "p", tokenizer_); }),
               HasSubstr("no documents"));
 }

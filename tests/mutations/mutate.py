@@ -16,6 +16,7 @@ WORK = ROOT / "build" / "mutations"
 TREE = WORK / "tree"  # a copy of the tracked files, built in its own build/release
 BUILD = TREE / "build" / "release"
 TIME_LIMIT_S = 120
+NOT_BUILT = 99  # exit code of the command that builds and tests
 LEAST_CAUGHT = 0.9
 KEYS = {"name", "fault", "file", "old", "new", "tests"}
 
@@ -111,76 +112,70 @@ class Bench:
 
     def __init__(self, through):
         self.through = shlex.split(through)
-        self.log = WORK / "log.txt"
+        self.build_log = WORK / "build.txt"
+        self.test_log = WORK / "test.txt"
 
-    def succeeds(self, command):
-        with open(self.log, "wb") as log:
-            done = subprocess.run(self.through + command, cwd=TREE, stdout=log, stderr=log)
-        return done.returncode == 0
+    def shell(self, script):
+        command = self.through + ["bash", "-c", script]
+        # The same inputs of properties as in ctest.
+        return subprocess.run(command, cwd=TREE, env={**os.environ, "RC_PARAMS": "seed=2027"}).returncode
 
-    def last_output(self):
-        return self.log.read_text(errors="replace")[-4000:]
+    def build_output(self):
+        return self.build_log.read_text(errors="replace")[-4000:]
 
     def configure(self):
         shared = os.environ.get("TOPLENS_SHARED_DATA", str(ROOT.parent / "shared"))
-        options = ["-DTOPLENS_TESTS=ON", f"-DTOPLENS_SHARED_DATA={shared}"]
-        if not self.succeeds(["cmake", "--preset", "release", *options]):
-            raise ListError(f"the copy cannot be configured:\n{self.last_output()}")
-
-    def builds(self, tests):
-        targets = sorted({f"toplens_{test.split(':')[0]}_test" for test in tests})
-        return self.succeeds(["cmake", "--build", "--preset", "release", "--target", *targets])
+        command = shlex.join(
+            ["cmake", "--preset", "release", "-DTOPLENS_TESTS=ON", f"-DTOPLENS_SHARED_DATA={shared}"]
+        )
+        if self.shell(f"{command} > {shlex.quote(str(self.build_log))} 2>&1"):
+            raise ListError(f"the copy cannot be configured:\n{self.build_output()}")
 
     @staticmethod
     def command(test):
         folder, _, pattern = test.partition(":")
         binary = BUILD / "tests" / f"toplens_{folder}_test"
-        return [str(binary)] + ([f"--gtest_filter={pattern}"] if pattern else [])
+        return shlex.join([str(binary)] + ([f"--gtest_filter={pattern}"] if pattern else []))
 
     def selects_tests(self, test):
-        listed = subprocess.run(
-            self.command(test) + ["--gtest_list_tests"], cwd=BUILD, stdout=subprocess.PIPE, check=True
-        )
+        command = f"{self.command(test)} --gtest_list_tests"
+        listed = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, check=True)
         return any(line.startswith("  ") for line in listed.stdout.decode().splitlines())
 
-    def first_failure(self, test):
-        """The test that fails first, None where all pass."""
-        command = self.through + self.command(test) + ["--gtest_fail_fast"]
-        # The same inputs of properties as in ctest.
-        environment = {**os.environ, "RC_PARAMS": "seed=2027"}
-        output = WORK / "test.txt"
-        with open(output, "wb") as log:
-            # `timeout` starts where `through` lets it start, so waiting there does not count.
-            command[len(self.through) : len(self.through)] = ["timeout", "-k", "5", str(TIME_LIMIT_S)]
-            code = subprocess.run(
-                command, cwd=BUILD / "tests", stdout=log, stderr=log, env=environment
-            ).returncode
+    def first_failure(self, tests):
+        """Builds the binaries and runs the tests in order, as one command, until one fails: its name,
+        None where all pass. Throws ListError where they do not build."""
+        targets = sorted({f"toplens_{test.split(':')[0]}_test" for test in tests})
+        build = shlex.join(["cmake", "--build", "--preset", "release", "--target", *targets])
+        lines = [f"{build} > {shlex.quote(str(self.build_log))} 2>&1 || exit {NOT_BUILT}"]
+        lines.append(f"exec > {shlex.quote(str(self.test_log))} 2>&1; cd {shlex.quote(str(BUILD))}")
+        for test in tests:
+            lines.append(f"timeout -k 5 {TIME_LIMIT_S} {self.command(test)} --gtest_fail_fast || exit $?")
+        code = self.shell("\n".join(lines))
+        if code == NOT_BUILT:
+            raise ListError(f"does not build:\n{self.build_output()}")
         if code == 0:
             return None
-        text = output.read_text(errors="replace")
-        failed = re.search(r"^\[  FAILED  \] (\S+?),? ", text, re.MULTILINE)
+        text = self.test_log.read_text(errors="replace")
+        failed = re.search(r"^\[  FAILED  \] ([^\s,]+)", text, re.MULTILINE)
         if failed:
             return failed[1]
         started = re.findall(r"^\[ RUN      \] (\S+)", text, re.MULTILINE)
         how = f"no end within {TIME_LIMIT_S} s" if code in (124, 137) else f"exit code {code}"
-        return f"{started[-1] if started else test} ({how})"
+        return f"{started[-1] if started else tests[0]} ({how})"
 
 
 def run_baseline(bench, mutations):
-    """The tests as they are: throws ListError where one fails or a filter selects none."""
+    """The tests as they are: throws ListError where a filter selects none; None, or the one that fails."""
     tests = {}
     for mutation in mutations:
         for test in mutation.tests:
             tests.setdefault(test, mutation)
-    if not bench.builds(tests):
-        raise ListError(f"the sources without a fault do not build:\n{bench.last_output()}")
+    failure = bench.first_failure(tests)
     for test, mutation in tests.items():
         if not bench.selects_tests(test):
             raise ListError(f"{mutation.place}: {mutation.name}: {test} selects no test")
-        failure = bench.first_failure(test)
-        if failure:
-            print(f"without any fault {failure} fails", file=sys.stderr)
-            sys.exit(1)
+    return failure
 
 
 def try_mutation(bench, mutation):
@@ -189,15 +184,7 @@ def try_mutation(bench, mutation):
     original = path.read_text()
     path.write_text(mutation.apply(original))
     try:
-        if not bench.builds(mutation.tests):
-            raise ListError(
-                f"{mutation.place}: {mutation.name} does not build:\n{bench.last_output()}"
-            )
-        for test in mutation.tests:
-            failure = bench.first_failure(test)
-            if failure:
-                return failure
-        return None
+        return bench.first_failure(mutation.tests)
     finally:
         path.write_text(original)
 
@@ -207,7 +194,10 @@ def run(mutations, through):
     copy_sources()
     bench = Bench(through)
     bench.configure()
-    run_baseline(bench, mutations)
+    failure = run_baseline(bench, mutations)
+    if failure:
+        print(f"without any fault {failure} fails", file=sys.stderr)
+        return 1
     print(f"without a fault all tests pass ({time.monotonic() - begin:.0f} s)", flush=True)
     width = max(len(mutation.name) for mutation in mutations)
     caught, survivors, errors = 0, [], []
@@ -216,7 +206,7 @@ def run(mutations, through):
         try:
             failure = try_mutation(bench, mutation)
         except ListError as error:
-            errors.append(error)
+            errors.append(f"{mutation.place}: {mutation.name} {error}")
             outcome, failure = "ERROR", "does not build"
         else:
             outcome = "caught" if failure else "SURVIVED"
