@@ -30,9 +30,9 @@ expect_error() { # words
 }
 "$scratch/scripts/mutate" --list > "$scratch/again"
 diff "$scratch/list" "$scratch/again"
-echo 'return window > 0 && end > window ? end - window : 0;' >> "$scratch/src/kernels/attention_rows.h"
-expect_error 'window-off-by-one: its old text occurs 2 times in src/kernels/attention_rows.h'
-cp src/kernels/attention_rows.h "$scratch/src/kernels"
+echo 'bound.precision = n / (n + inversions);' >> "$scratch/src/theory/distribution_free.cc"
+expect_error 'half-the-inversions: its old text occurs 2 times in src/theory/distribution_free.cc'
+cp src/theory/distribution_free.cc "$scratch/src/theory"
 sed -i 's/score_margin/margin_of_scores/' "$scratch/src/geometry/head_geometry.cc"
 expect_error 'margin-of-the-wrong-sign: its old text occurs 0 times in src/geometry/head_geometry.cc'
 cp src/geometry/head_geometry.cc "$scratch/src/geometry"
