@@ -1,5 +1,10 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "checkpoint/safetensors_index.h"
 #include "checkpoint/tensor_store.h"
@@ -51,6 +56,10 @@ TEST(SafetensorsHeader, LengthMustLieWithinTheFile) {
   const std::string file = safetensors_bytes("{}", "");
   EXPECT_THAT(error_message([&] { parse(file.substr(0, 9)); }),
               AllOf(HasSubstr("2 bytes"), HasSubstr("only 1 follow")));
+  // No more than what follows it: the 8 bytes of the length itself do not count.
+  const std::string length("\x09\0\0\0\0\0\0\0", 8);
+  EXPECT_THAT(error_message([&] { parse(length + "{}"); }),
+              AllOf(HasSubstr("9 bytes"), HasSubstr("only 2 follow")));
   EXPECT_THAT(error_message([] { parse(std::string(8, '\xff') + "{}"); }),
               HasSubstr("18446744073709551615 bytes"));
 }
@@ -71,6 +80,10 @@ TEST(SafetensorsHeader, OffsetsMustCoverTheDataExactly) {
       message_of("{" + entry("v", "[2]", "[0,8]") + "," + entry("w", "[2]", "[4,12]") + "}", 12),
       AllOf(HasSubstr("'w'"), HasSubstr("overlaps 'v'")));
   EXPECT_THAT(
+      message_of(
+          "{" + entry("v", "[2]", "[0,2]", "U8") + "," + entry("w", "[2]", "[1,3]", "U8") + "}", 3),
+      AllOf(HasSubstr("'w'"), HasSubstr("overlaps 'v'")));
+  EXPECT_THAT(
       message_of("{" + entry("v", "[1]", "[0,4]") + "," + entry("w", "[1]", "[8,12]") + "}", 12),
       AllOf(HasSubstr("'w'"), HasSubstr("hole after byte 4")));
   EXPECT_THAT(message_of("{" + entry("w", "[1]", "[0,4]") + "}", 7), HasSubstr("3 bytes follow"));
@@ -84,6 +97,23 @@ TEST(SafetensorsHeader, ExtentMustFitShapeAndDtype) {
       safetensors_bytes("{" + entry("w", "[2,3]", "[0,12]", "BF16") + "}", std::string(12, '\0'))));
   EXPECT_THAT(message_of("{" + entry("w", "[4294967296,4294967296]", "[0,0]") + "}", 0),
               AllOf(HasSubstr("'w'"), HasSubstr("overflows")));
+}
+
+TEST(SafetensorsHeader, EveryDtypeHasItsSize) {
+  const std::vector<std::pair<const char*, std::size_t>> sizes = {
+      {"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8}, {"I32", 4}, {"I16", 2},
+      {"I8", 1},  {"U64", 8}, {"U32", 4}, {"U16", 2},  {"U8", 1},  {"BOOL", 1}};
+  for (const auto& [dtype, size] : sizes) {
+    for (const std::size_t bytes : {3 * size - 1, 3 * size, 3 * size + 1}) {
+      const std::string header = "{" + entry("w", "[3]", fmt::format("[0,{}]", bytes), dtype) + "}";
+      const std::string file = safetensors_bytes(header, std::string(bytes, '\0'));
+      if (bytes == 3 * size) {
+        EXPECT_NO_THROW(parse(file)) << dtype;
+      } else {
+        EXPECT_THAT(error_message([&] { parse(file); }), HasSubstr("needs")) << dtype;
+      }
+    }
+  }
 }
 
 TEST(SafetensorsHeader, MalformedEntriesNameTheTensor) {

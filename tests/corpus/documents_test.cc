@@ -92,6 +92,8 @@ TEST_F(DocumentsTest, JsonLineErrorsNameTheLine) {
   EXPECT_THAT(message("{\"text\": \"\xff\"}"), HasSubstr("line 2: invalid UTF-8 at byte 10 "));
   EXPECT_THAT(message("{\"text\": \"" + std::string(40, 'x') + "\"}"),
               HasSubstr("line 2: the line has more than 40 bytes"));
+  const std::string longest = "{\"text\": \"" + std::string(28, 'x') + "\"}";  // 40 bytes
+  EXPECT_NO_THROW(parse_jsonl_documents(longest, "p", "p", tokenizer_, longest.size()));
   EXPECT_THAT(error_message([&] { parse_jsonl_documents("\n", "p", "p", tokenizer_); }),
               HasSubstr("no documents"));
 }

@@ -28,6 +28,7 @@ TEST(Regime, FollowsTheRuleWithItsMargins) {
       {{0.5, 0.0, log16, 0.0, 0.5}, Regime::reset, false, 0.0},     // on the line: Reset
       {{0.9, 0.0, log2, 0.9, 0.8}, Regime::retriever, false, 0.6},  // writes too much for Reset
       {{0.0, 0.7, log2, 1.0, 1.0}, Regime::retriever, true, 2.0 / 3.0},
+      {{0.0, 0.5, log2, 1.0, 1.0}, Regime::retriever, true, 2.0 / 3.0},  // on the line: self
       {{0.0, 0.2, std::log(8.0), 0.5, 1.0}, Regime::retriever, false, 0.0},
       {{0.0, 0.0, log16, 0.9, 1.0}, Regime::mixer, false, 1.0 / 3.0},
       {{0.0, 0.0, log2, 0.25, 1.0}, Regime::unclassified, false, 0.5},

@@ -19,5 +19,12 @@ TEST(EffectiveRank, IsTheNumberOfEqualSingularValues) {
   EXPECT_TRUE(std::isnan(EffectiveRank().of({values.data(), 64, 16})));
 }
 
+TEST(EffectiveRank, IsTheExponentialOfTheEntropyOfTheSingularValuesThemselves) {
+  // Singular values 3 and 1: shares 3/4 and 1/4.
+  const std::vector<float> values = {3.0f, 0.0f, 0.0f, 1.0f};
+  const double entropy = -(0.75 * std::log(0.75) + 0.25 * std::log(0.25));
+  EXPECT_NEAR(EffectiveRank().of({values.data(), 2, 2}), std::exp(entropy), 1e-12);
+}
+
 }  // namespace
 }  // namespace toplens
