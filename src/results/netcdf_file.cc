@@ -379,7 +379,7 @@ Dataset NetcdfReader::read(const std::vector<std::string>& only,
       length = slice->count;
     }
     // Nothing of ours writes an empty one. Without an array a size would cost the file nothing.
-    if (length == 0 || length > state_->most_elements) {
+    if (length == 0 || length > state_->most_bytes) {
       throw Error(
           fmt::format("{}: dimension '{}' has the size {}, more or less than the file holds: "
                       "damaged",
