@@ -79,10 +79,10 @@ TEST(SafetensorsHeader, OffsetsMustCoverTheDataExactly) {
   EXPECT_THAT(
       message_of("{" + entry("v", "[2]", "[0,8]") + "," + entry("w", "[2]", "[4,12]") + "}", 12),
       AllOf(HasSubstr("'w'"), HasSubstr("overlaps 'v'")));
-  EXPECT_THAT(
-      message_of(
-          "{" + entry("v", "[2]", "[0,2]", "U8") + "," + entry("w", "[2]", "[1,3]", "U8") + "}", 3),
-      AllOf(HasSubstr("'w'"), HasSubstr("overlaps 'v'")));
+  EXPECT_THAT(message_of(fmt::format("{{{},{}}}", entry("v", "[2]", "[0,2]", "U8"),
+                                     entry("w", "[2]", "[1,3]", "U8")),
+                         3),
+              AllOf(HasSubstr("'w'"), HasSubstr("overlaps 'v'")));
   EXPECT_THAT(
       message_of("{" + entry("v", "[1]", "[0,4]") + "," + entry("w", "[1]", "[8,12]") + "}", 12),
       AllOf(HasSubstr("'w'"), HasSubstr("hole after byte 4")));
@@ -105,7 +105,8 @@ TEST(SafetensorsHeader, EveryDtypeHasItsSize) {
       {"I8", 1},  {"U64", 8}, {"U32", 4}, {"U16", 2},  {"U8", 1},  {"BOOL", 1}};
   for (const auto& [dtype, size] : sizes) {
     for (const std::size_t bytes : {3 * size - 1, 3 * size, 3 * size + 1}) {
-      const std::string header = "{" + entry("w", "[3]", fmt::format("[0,{}]", bytes), dtype) + "}";
+      const std::string header =
+          fmt::format("{{{}}}", entry("w", "[3]", fmt::format("[0,{}]", bytes), dtype));
       const std::string file = safetensors_bytes(header, std::string(bytes, '\0'));
       if (bytes == 3 * size) {
         EXPECT_NO_THROW(parse(file)) << dtype;
