@@ -1,6 +1,8 @@
 #include "results/measures_part.h"
 
+#include <array>
 #include <charconv>
+#include <cmath>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -44,6 +46,23 @@ std::span<const T> checked(const Dataset& dataset, std::string_view name, std::s
         fmt::format("variable '{}' has {} elements, expected {}", name, values.size(), expected));
   }
   return values;
+}
+
+/// A signature that is there has all its numbers, and values that are not zero.
+void expect_signatures(const MeasureView& view) {
+  constexpr std::array kParts = {
+      Measure::sink_mass,    Measure::final_mass,       Measure::log_effective_number,
+      Measure::separability, Measure::head_output_norm, Measure::mean_value_norm};
+  for (std::size_t cell = 0; cell < view.reasons.size(); ++cell) {
+    if (static_cast<SignatureReason>(view.reasons[cell]) != SignatureReason::defined) continue;
+    const std::span<const float> values = view.measures.subspan(cell * kNumMeasures, kNumMeasures);
+    for (const Measure part : kParts) {
+      const float value = values[index_of(part)];
+      if (std::isfinite(value) && (part != Measure::mean_value_norm || value > 0.0f)) continue;
+      throw Error(fmt::format("{} is {} where {} says that there is a signature",
+                              kMeasures[index_of(part)].name, value, kReasonVariable));
+    }
+  }
 }
 
 template <typename Table>
@@ -107,6 +126,7 @@ MeasureView measure_records(const Dataset& dataset) {
                               kSignatureReasons.size() - 1));
     }
   }
+  expect_signatures(view);
   view.detectors = checked<float>(dataset, kDetectorVariable,
                                   shape.documents * shape.layers * shape.heads * kNumDetectors);
   if (!dataset.has_variable(kSizeVariable)) return view;

@@ -267,12 +267,14 @@ template <typename T>
 ArrayValues get_values(int file, int variable, const Block& block, const Where& where) {
   if constexpr (std::is_same_v<T, std::string>) {
     std::vector<char*> pointers(block.elements, nullptr);
+    // Where the read fails some of them are there.
+    const auto free_all = [](std::vector<char*>* all) { nc_free_string(all->size(), all->data()); };
+    const std::unique_ptr<std::vector<char*>, decltype(free_all)> owned(&pointers, free_all);
     check(nc_get_vara_string(file, variable, block.first.data(), block.counts.data(),
                              pointers.data()),
           where, "read");
     std::vector<std::string> values;
     for (const char* text : pointers) values.emplace_back(text == nullptr ? "" : text);
-    nc_free_string(block.elements, pointers.data());
     return values;
   } else {
     std::vector<T> values(block.elements);

@@ -183,7 +183,8 @@ std::uint64_t recorded_seed(const nlohmann::ordered_json& run) {
   if (protocol == settings.end()) return kDefault;
   const auto seed = protocol->find("seed");
   if (seed == protocol->end()) return kDefault;
-  if (!seed->is_number_unsigned()) {
+  if (!seed->is_number_unsigned() &&
+      !(seed->is_number_integer() && seed->get<std::int64_t>() >= 0)) {
     throw Error(fmt::format("{}: settings.protocol.seed is no seed", kRunJson));
   }
   return seed->get<std::uint64_t>();

@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 #include <netcdf.h>
 
+#include <algorithm>
 #include <fstream>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -10,6 +12,7 @@
 #include "results/budget_file.h"
 #include "results/digest.h"
 #include "results/intervention_files.h"
+#include "results/measures_part.h"
 #include "results/netcdf_file.h"
 #include "results/run_directory.h"
 #include "results/temporary_directory.h"
@@ -81,6 +84,25 @@ TEST_F(HostileRun, EvaluationsThatLackValuesAreRefused) {
   write_netcdf(path("interventions.nc"), dataset);
   EXPECT_THAT(error_of([&] { read_evaluations(directory_.path(), settings, 8); }),
               HasSubstr("'ranking' has the dimensions document, expected evaluation"));
+}
+
+TEST_F(HostileRun, SignaturesWithoutNumbersAreRefused) {
+  MeasuredShape shape;
+  shape.documents = shape.layers = shape.heads = 1;
+  shape.settings = measure_settings(std::vector<int>{8}, "last");
+  const auto error_with = [&](float measures) {
+    MeasureRecords records = make_measure_records(shape);
+    std::fill(records.measures.begin(), records.measures.end(), measures);
+    Dataset part;
+    for (const char* dimension : {"document", "layer", "head"}) part.add_dimension(dimension, 1);
+    add_measure_records(part, records);
+    return error_of([&] { measure_records(part); });
+  };
+  EXPECT_EQ(error_with(1.0f), "no error");
+  for (const float value :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 0.0f}) {
+    EXPECT_THAT(error_with(value), HasSubstr("says that there is a signature")) << value;
+  }
 }
 
 TEST_F(HostileRun, BudgetsOfNoWholeNumbersAreRefused) {
