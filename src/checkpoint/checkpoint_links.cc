@@ -46,7 +46,8 @@ void check_links(const fs::path& checkpoint) {
     }
     if (!entry.is_symlink(error)) continue;
     const fs::path target = fs::canonical(entry.path(), error);
-    if (error || is_inside(target, directory) || (!blobs.empty() && is_inside(target, blobs))) {
+    if (error) throw_system_error(entry.path(), "cannot resolve", error.value());
+    if (is_inside(target, directory) || (!blobs.empty() && is_inside(target, blobs))) {
       continue;
     }
     throw Error(

@@ -18,6 +18,7 @@ struct VerifyArguments {
   std::uint64_t seed = 2027;
   int threads = 0;
   std::string memory = "8GiB";
+  bool follow_links = false;  ///< of the checkpoint; the run's own word does not count
   bool json = false;
 };
 

@@ -7,6 +7,7 @@
 #include <toplens/error.h>
 
 #include "base/random.h"
+#include "checkpoint/checkpoint_links.h"
 #include "cli/analyze_options.h"
 #include "cli/part_runner.h"
 #include "cli/pool_parts.h"
@@ -55,6 +56,7 @@ Finding RunVerification::check_model() {
   const Json recorded = record_->settings.contains("model") ? record_->settings["model"] : Json();
   const bool with_tokenizer = recorded.is_object() && recorded.contains("tokenizer_sha256") &&
                               recorded["tokenizer_sha256"].is_string();
+  if (!arguments_.follow_links) check_links(path);
   const TensorStore tensors(path);
   const CheckpointDigests digests = digest_checkpoint(
       path, tensors.files(), with_tokenizer ? load_tokenizer(path).file : fs::path());
@@ -84,6 +86,7 @@ void RunVerification::set_up(const fs::path& model, const fs::path& text) {
   analysis_.engine.model = model;
   analysis_.engine.threads = arguments_.threads;
   analysis_.engine.memory = arguments_.memory;
+  analysis_.engine.follow_links = arguments_.follow_links;
   analysis_.engine.compute = record_->compute;
   for (std::string* file : {&analysis_.text.text, &analysis_.text.jsonl, &analysis_.text.tokens}) {
     if (!file->empty()) *file = text.string();
@@ -180,7 +183,9 @@ Finding RunVerification::check_tables() {
   differences.insert(differences.end(), found.texts().begin(), found.texts().end());
   if (!found.datasets().same()) differences.push_back(describe(found.datasets()));
   const double limit = most_far_values(record_->compute);
-  if (found.unusable().empty() && found.datasets().far_share <= limit &&
+  // Texts are made of the datasets: where these are the same, so are those.
+  const bool explained = found.texts().empty() || !found.datasets().same();
+  if (found.unusable().empty() && explained && !is_too_far(found.datasets(), limit) &&
       !environment_difference(record_->environment).empty()) {
     return {CheckStatus::warn,
             fmt::format("made again from the parts, results differ as another computer's may: {}",
@@ -220,7 +225,7 @@ Finding RunVerification::check_rerun() {
   const std::string which = fmt::format("document{} {} of {}", documents.size() == 1 ? "" : "s",
                                         fmt::join(documents, ", "), setup_->num_documents());
   const double limit = most_far_values(record_->compute);
-  const bool far = !tolerated.structure.empty() || tolerated.far_share > limit;
+  const bool far = !tolerated.structure.empty() || is_too_far(tolerated, limit);
   if (!exact.same() || far) {
     return {CheckStatus::fail,
             fmt::format("{}: {}{}. Model, text or parts are not those of the run", which,

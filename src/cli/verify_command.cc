@@ -70,6 +70,7 @@ void add_verify_command(CLI::App& app, Action& action) {
       .add_option("--memory", arguments->memory, "Memory for activations and buffers, as in 8GiB")
       ->type_name("BYTES")
       ->capture_default_str();
+  add_follow_links_to(command, arguments->follow_links);
   command.add_flag("--json", arguments->json,
                    "A JSON array of objects: check, asks, status, reason");
   command.callback([&action, arguments] { action = [arguments] { run(*arguments); }; });

@@ -93,4 +93,8 @@ double most_far_values(std::string_view compute) {
   return compute == "f32" ? 0.01 : 0.1;
 }
 
+bool is_too_far(const DatasetDifference& difference, double most_far_values) {
+  return difference.far_values > 1 && difference.far_share > most_far_values;
+}
+
 }  // namespace toplens

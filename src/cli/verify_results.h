@@ -43,5 +43,7 @@ std::string describe(const DatasetDifference& difference);
 /// What other processors and libraries may change: the largest share of a variable's values that
 /// are further apart than kFarDistance. For compute mode "f32" or "bf16".
 double most_far_values(std::string_view compute);
+/// Whether it is more than that; a single value of a variable never is.
+bool is_too_far(const DatasetDifference& difference, double most_far_values);
 
 }  // namespace toplens

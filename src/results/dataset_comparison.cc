@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -127,7 +128,7 @@ class Comparison {
     difference_.values += computed.size();
     if (std::equal(recorded.begin(), recorded.end(), computed.begin(), same<T>)) return;
     double scale = 1.0;
-    if constexpr (std::is_arithmetic_v<T>) scale = root_mean_square(recorded);
+    if constexpr (std::is_arithmetic_v<T>) scale = root_mean_square(computed);
     std::size_t far = 0, largest = 0;
     double largest_distance = -1.0;
     for (std::size_t i = 0; i < computed.size(); ++i) {
@@ -145,6 +146,7 @@ class Comparison {
                                fmt::format("{}", recorded[largest]),
                                fmt::format("{}", computed[largest]), largest_distance};
     own.far_variable = array.name;
+    own.far_values = far;
     own.far_share = static_cast<double>(far) / static_cast<double>(computed.size());
     merge(difference_, own);
   }
@@ -167,9 +169,14 @@ void merge(DatasetDifference& into, const DatasetDifference& other) {
   if (other.largest && (!into.largest || other.largest->distance > into.largest->distance)) {
     into.largest = other.largest;
   }
-  if (into.far_variable.empty() || other.far_share > into.far_share) {
+  // One value is a large share of a small variable and says little.
+  const auto weight = [](const DatasetDifference& d) {
+    return std::pair(d.far_values > 1 ? d.far_share : 0.0, d.far_share);
+  };
+  if (into.far_variable.empty() || weight(other) > weight(into)) {
     into.far_variable = other.far_variable;
     into.far_share = other.far_share;
+    into.far_values = other.far_values;
   }
 }
 

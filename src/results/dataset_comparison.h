@@ -13,7 +13,7 @@ struct UnequalValue {
   std::string variable;
   std::string place;  ///< "layer 1, head 3, set_size 8"
   std::string recorded, computed;
-  /// Distance over the root mean square of the recorded variable; infinite where only one of them
+  /// Distance over the root mean square of the computed variable; infinite where only one of them
   /// is defined, and between texts.
   double distance = 0.0;
 };
@@ -24,9 +24,11 @@ struct DatasetDifference {
   std::uint64_t values = 0;   ///< compared
   std::uint64_t unequal = 0;  ///< not bit for bit the same
   std::optional<UnequalValue> largest;
-  /// The variable with the largest share of values whose distance is above kFarDistance.
+  /// The variable with the largest share of values whose distance is above kFarDistance; before
+  /// others one with more than one such value.
   std::string far_variable;
   double far_share = 0.0;
+  std::uint64_t far_values = 0;  ///< of that variable
 
   bool same() const { return structure.empty() && unequal == 0; }
 };
