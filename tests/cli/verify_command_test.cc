@@ -334,7 +334,7 @@ TEST_F(VerifyCommand, ADamagedManifestIsAFindingAndNeverACrash) {
   EXPECT_THAT(reason("/command_line/5", "--help"), HasSubstr("not understood"));
   EXPECT_THAT(reason("/documents_per_part", 0), HasSubstr("documents_per_part"));
   EXPECT_THAT(reason("/settings/documents", 1u << 31), HasSubstr("settings.documents"));
-  EXPECT_THAT(reason("/settings/documents", 1u << 30), HasSubstr("part"));
+  EXPECT_THAT(reason("/settings/documents", 1000000000), HasSubstr("part"));
   EXPECT_THAT(reason("/settings/protocol/compute", 3), HasSubstr("protocol.compute"));
   EXPECT_THAT(reason("/settings/protocol/seed", 3), HasSubstr("is a part of another run"));
   EXPECT_THAT(reason("/model", nullptr), HasSubstr("model.path"));
