@@ -221,13 +221,27 @@ PartsReader::PartsReader(const fs::path& run_directory, int count,
   }
 }
 
+namespace {
+
+int documents_per_part(const nlohmann::ordered_json& run, const fs::path& run_directory) {
+  const auto found = run.find("documents_per_part");
+  if (found == run.end() || !found->is_number_integer() || found->get<std::int64_t>() < 1 ||
+      found->get<std::int64_t>() > kMostDocuments) {
+    throw Error(
+        fmt::format("{}: no positive documents_per_part", (run_directory / kRunJson).string()));
+  }
+  return found->get<int>();
+}
+
+}  // namespace
+
 PartsReader PartsReader::of_run(const fs::path& run_directory) {
   const nlohmann::ordered_json run = read_run_json(run_directory);
   if (!is_complete(run)) {
     throw Error(fmt::format("{}: the run is not complete; finish it with analyze --resume",
                             run_directory.string()));
   }
-  const int per_part = RunDirectory::recorded_documents_per_part(run_directory);
+  const int per_part = documents_per_part(run, run_directory);
   const int documents = recorded_documents(run);
   return PartsReader(run_directory, (documents + per_part - 1) / per_part,
                      settings_digest(run["settings"]));
@@ -344,13 +358,7 @@ RunDirectory RunDirectory::resume(const fs::path& path, const RunManifest& manif
 
 int RunDirectory::recorded_documents_per_part(const fs::path& path) {
   if (!fs::exists(path / kRunJson)) return 0;
-  const nlohmann::ordered_json run = read_run_json(path);
-  const auto found = run.find("documents_per_part");
-  if (found == run.end() || !found->is_number_integer() || found->get<std::int64_t>() < 1 ||
-      found->get<std::int64_t>() > kMostDocuments) {
-    throw Error(fmt::format("{}: no positive documents_per_part", (path / kRunJson).string()));
-  }
-  return found->get<int>();
+  return documents_per_part(read_run_json(path), path);
 }
 
 bool RunDirectory::records_weight_files(const fs::path& path) {

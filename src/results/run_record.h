@@ -14,6 +14,8 @@
 namespace toplens {
 
 /// run.json as `verify` needs it: read from a file that is not trusted, every field checked.
+// The check means the JSON members' move constructors, which are noexcept.
+// NOLINTNEXTLINE(bugprone-exception-escape)
 struct RunRecord {
   bool complete = false;
   std::vector<std::string> command_line;
