@@ -99,6 +99,13 @@ Finding RunVerification::check_files() {
             "run.json lists no files: an older toplens made the run; the checks below look at what "
             "is in them"};
   }
+  for (int part = 0; part < record_->num_parts(); ++part) {
+    const std::string name = fmt::format("parts/part-{:04}.nc", part);
+    if (record_->files->contains(name)) continue;
+    return {
+        CheckStatus::fail,
+        fmt::format("run.json lists the files without {}: it is not as analyze wrote it", name)};
+  }
   files_ = compare_files(arguments_.run, *record_->files, step());
   if (files_->changed.empty()) {
     return {CheckStatus::pass, fmt::format("{} files, {}, have the recorded sizes and SHA-256",

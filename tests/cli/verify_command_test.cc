@@ -340,6 +340,8 @@ TEST_F(VerifyCommand, ADamagedManifestIsAFindingAndNeverACrash) {
   EXPECT_THAT(reason("/model", nullptr), HasSubstr("model.path"));
   EXPECT_THAT(reason("/model/weights_sha256", 7), HasSubstr("model.weights_sha256"));
   EXPECT_THAT(reason("/files", 7), HasSubstr("'files' is no object"));
+  EXPECT_THAT(reason("/files", nlohmann::ordered_json::object()),
+              HasSubstr("lists the files without parts/part-0000.nc"));
   EXPECT_THAT(reason("/files/x", 7), HasSubstr("no size and SHA-256 of 'x'"));
   EXPECT_THAT(reason("/files/..~1secret", 7), HasSubstr("no file in the run directory"));
   EXPECT_THAT(reason("/files/~1etc~1passwd", 7), HasSubstr("no file in the run directory"));
