@@ -144,8 +144,9 @@ Finding RunVerification::check_parts() {
   const int count = parts.count();
   parts_ = std::move(parts);
   return {CheckStatus::pass,
-          fmt::format("{} parts with {} documents: checksums are right, settings are the run's",
-                      count, record_->documents)};
+          fmt::format("{} part{} with {} document{}: checksums are right, settings are the run's",
+                      count, count == 1 ? "" : "s", record_->documents,
+                      record_->documents == 1 ? "" : "s")};
 }
 
 std::string RunVerification::environment_difference(const Json& recorded) const {
