@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -82,6 +83,8 @@ TEST(SimilaritySums, EqualThePlainLoopAndLoseNothingInSharpHeads) {
 }
 
 TEST(ConditionalBound, EqualsThePlainLoops) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  int separated = 0;
   const HeadAssumptions a = sample_assumptions();
   for (const std::size_t n : {1u, 2u, 5u, 30u, 79u}) {
     for (const double log_sd : {0.3, 2.0, 24.0}) {
@@ -120,8 +123,30 @@ TEST(ConditionalBound, EqualsThePlainLoops) {
                     std::max(0.0, separation.precision + separation.recall - 1.0), 1e-12);
       }
       EXPECT_LE(bound.uniform_precision, bound.chernoff.precision + 1e-6);  // (18) is weaker
+      // theory.md (18), (19), by the margin of the weakest selected token over the largest spread.
+      double margin = kInfinity, largest_sd = 0.0;
+      for (std::size_t r = n; r < 80; ++r) {
+        const double w = view.contribution_at(r);
+        double m = 0.03 * conditions.aggregate_norm;
+        for (std::size_t k = 0; k < n; ++k) {
+          m += view.contribution_at(k) * cosine(a, true, view.order[r], view.order[k]);
+        }
+        margin =
+            std::min(margin, *std::min_element(conditions.scores.begin(), conditions.scores.end()) -
+                                 (2.0 * w * m - w * w));
+        largest_sd = std::max(largest_sd, 2.0 * (view.is_sink(r) ? 0.5 : 0.8) * w *
+                                              conditions.aggregate_norm / std::sqrt(64.0));
+      }
+      if (margin <= 0.0) continue;
+      ++separated;
+      const double square = margin / largest_sd * (margin / largest_sd);
+      const auto others = static_cast<double>(80 - n);
+      const auto size = static_cast<double>(n);
+      EXPECT_NEAR(bound.uniform_precision, size / (size + others * std::exp(-0.5 * square)), 1e-9);
+      EXPECT_NEAR(bound.separating_dimension * square / 64.0, 2.0 * std::log(others / 0.05), 1e-9);
     }
   }
+  EXPECT_GT(separated, 2);
 }
 
 TEST(ConditionalBound, GrowsWithDimensionAndMargin) {

@@ -188,6 +188,8 @@ TEST(AttentionProfile, FollowsItsPhasesAndDrawsWeightsAboutThem) {
   profile.recency_log_weight = -3.0;
   profile.recency_length = 4.0;
   EXPECT_EQ(profile.log_weight(19), -6.0);
+  EXPECT_NEAR(profile.log_weight(20), -5.5, 1e-12);  // phases begin at their boundaries
+  EXPECT_EQ(profile.log_weight(80), -3.0 - 19.0 / 4.0);
   EXPECT_NEAR(profile.log_weight(30), -5.5, 1e-12);
   EXPECT_NEAR(profile.log_weight(35), -6.5, 1e-12);
   EXPECT_EQ(profile.log_weight(99), -3.0);
