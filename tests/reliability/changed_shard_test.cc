@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -127,8 +128,10 @@ TEST_F(ChangedShard, ReplacedByAnotherFileOrWrittenToIsAMessage) {
   EXPECT_EQ(of_another.exit_code, kWorkFailed);
   EXPECT_THAT(of_another.err, HasSubstr("weights_sample_sha256"));
   expect_failure_and_resume(replaced, by_rename, "was replaced or written to");
-  const CommandResult in_place =
-      disturb(written, [&](const fs::path& shard) { testing::write_bytes(shard, other); });
+  // Without truncating first, so that the file never has fewer bytes.
+  const CommandResult in_place = disturb(written, [&](const fs::path& shard) {
+    std::fstream(shard, std::ios::in | std::ios::out | std::ios::binary) << other;
+  });
   expect_failure_and_resume(written, in_place, "was replaced or written to");
 }
 
