@@ -15,6 +15,7 @@
 #include "cli/part_runner.h"
 #include "cli/pool_parts.h"
 #include "cli/rank_texts.h"
+#include "cli/rank_work.h"
 #include "cli/usage_error.h"
 #include "parallel/memory.h"
 #include "parallel/work_leader.h"
@@ -91,19 +92,6 @@ class MemberListener : public AnalyzeListener {
   void advance(std::uint64_t /*done*/, std::uint64_t /*total*/) override { check_interrupt(); }
 };
 
-/// Another rank's failure as this rank's would be.
-[[noreturn]] void throw_failure(const MemberFailure& failure) {
-  switch (failure.kind) {
-    case FailureKind::usage:
-      throw UsageError(failure.text());
-    case FailureKind::interrupted:
-      throw Interrupted();
-    case FailureKind::error:
-      break;
-  }
-  throw Error(failure.text());
-}
-
 /// Computes the tasks, or has them computed; returns the layers x documents computed here. Records
 /// in the manifest who did what.
 std::uint64_t measure(AnalysisSetup& setup, const std::vector<WorkTask>& tasks,
@@ -116,7 +104,9 @@ std::uint64_t measure(AnalysisSetup& setup, const std::vector<WorkTask>& tasks,
   leader.offer(tasks, [paths](int part) { return paths.at(part); });
   std::optional<PartRunner> runner;
   const auto tell_received = [&] {
-    for (const WorkTask& task : leader.received()) listener.finish_part(layers * task.count);
+    for (const ReceivedResult& result : leader.received()) {
+      listener.finish_part(layers * result.task.count);
+    }
   };
   while (const std::optional<WorkTask> task = leader.take()) {
     if (!runner) runner.emplace(setup.session(), setup.plan(), setup.text(), setup.stages());
@@ -138,20 +128,6 @@ std::uint64_t measure(AnalysisSetup& setup, const std::vector<WorkTask>& tasks,
   manifest.gathered_bytes = leader.gather_cost().bytes;
   manifest.gather_seconds = leader.gather_cost().seconds;
   return runner ? runner->layer_forwards() : 0;
-}
-
-/// All members are about to run the same as this rank; they join the manifest.
-void meet_members(WorkLeader& leader, RunManifest& manifest) {
-  const std::string own = introduction_text(manifest);
-  manifest.ranks = {introduced_rank(own)};
-  const std::vector<std::string> texts = leader.introductions(check_interrupt);
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    manifest.ranks.push_back(introduced_rank(texts[i]));
-    const std::string difference = introduction_difference(texts[i], own);
-    if (difference.empty()) continue;
-    throw Error(fmt::format("rank {} on {}: runs something else than rank 0: {}", i + 1,
-                            manifest.ranks.back().host, difference));
-  }
 }
 
 /// The failure of a run whose directory stays, with how to go on.
@@ -195,7 +171,7 @@ AnalyzeOutcome lead(const AnalyzeArguments& arguments, AnalyzeListener& listener
   RunManifest& manifest = outcome.manifest;
   manifest = setup.manifest();
   manifest.documents_per_part = documents_per_part(arguments, documents, ranks);
-  meet_members(leader, manifest);
+  manifest.ranks = meet_members(leader, introduction_text(manifest));
   if (arguments.digest_weights ||
       (arguments.resume && RunDirectory::records_weight_files(arguments.out))) {
     listener.note("reading all weights once for their SHA-256");
@@ -282,23 +258,7 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
 }
 
 void assist_analysis(const AnalyzeArguments& arguments, Channel& channel) {
-  WorkMember member(channel, check_interrupt);
-  const auto fail = [&](FailureKind kind, const std::string& message) {
-    member.report(kind, message);
-    throw FailureReported();
-  };
-  try {
-    assist(arguments, member);
-  } catch (const UsageError& error) {
-    fail(FailureKind::usage, error.what());
-  } catch (const Interrupted&) {
-    fail(FailureKind::interrupted, "interrupted");
-  } catch (const std::bad_alloc&) {
-    fail(FailureKind::error, "out of memory; try a smaller --memory or fewer ranks per machine");
-  } catch (const std::exception& error) {
-    fail(FailureKind::error, error.what());
-  }
-  channel.close();
+  assist_rank_0(channel, [&](WorkMember& member) { assist(arguments, member); });
 }
 
 }  // namespace toplens

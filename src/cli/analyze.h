@@ -1,6 +1,5 @@
 #pragma once
 
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,12 +58,6 @@ AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& liste
 /// others are no longer needed. Another rank's failure is thrown as this one's would be.
 AnalyzeOutcome analyze(const AnalyzeArguments& arguments, AnalyzeListener& listener,
                        Channel& channel);
-
-/// This process failed and rank 0 knows why: it ends the run.
-class FailureReported : public std::runtime_error {
- public:
-  FailureReported() : std::runtime_error("failed; rank 0 says why") {}
-};
 
 /// Computes documents for rank 0 as one of the other ranks, until none are left; closes the
 /// channel. Throws FailureReported.

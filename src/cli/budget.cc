@@ -105,7 +105,7 @@ InterventionResults scan_results(const LossText& text, const ModelConfig& config
 }  // namespace
 
 BudgetOutcome find_budget(const BudgetArguments& arguments, WaveListener& listener,
-                          const std::function<void(const std::string&)>& note) {
+                          const std::function<void(const std::string&)>& note, LossRanks& ranks) {
   BudgetOutcome outcome;
   BudgetRecord& record = outcome.record;
   record.request = parse_request(arguments);
@@ -142,10 +142,11 @@ BudgetOutcome find_budget(const BudgetArguments& arguments, WaveListener& listen
   LossProtocol verification_protocol = text.protocol;
   verification_protocol.windows = others.size();
 
+  ranks.meet(session);
   const std::vector<ScoredWindow> windows = scored_windows(text.windows, text.protocol, length);
-  TreatedLoss calibration(session, windows, arguments.lanes);
+  TreatedLoss calibration(session, windows, arguments.lanes, ranks.sharing());
   TreatedLoss verification(session, scored_windows(others, verification_protocol, length),
-                           arguments.lanes);
+                           arguments.lanes, ranks.sharing());
   Experiment experiment(calibration, arguments.seed);
   std::optional<InterventionFiles> files;
   if (!arguments.out.empty()) {
@@ -169,8 +170,11 @@ BudgetOutcome find_budget(const BudgetArguments& arguments, WaveListener& listen
       experiment.set_on_evaluated(
           [&] { files->save(scan_results(text, outcome.config, experiment, record.request)); });
     }
-    outcome.result = find_budgets(record.request, calibration, experiment, verification,
-                                  measure_head_needs(session, windows), &listener);
+    outcome.result = ranks.guard([&] {
+      return find_budgets(record.request, calibration, experiment, verification,
+                          measure_head_needs(session, windows), &listener);
+    });
+    ranks.dismiss();
   } catch (const Error&) {
     if (files) files->discard_unstarted();
     throw;
@@ -191,7 +195,7 @@ BudgetOutcome find_budget(const BudgetArguments& arguments, WaveListener& listen
 }
 
 VerifyOutcome verify_budget(const BudgetArguments& arguments, WaveListener& listener,
-                            const std::function<void(const std::string&)>& note) {
+                            const std::function<void(const std::string&)>& note, LossRanks& ranks) {
   ModelSession session = arguments.engine.open();
   VerifyOutcome outcome;
   const CheckpointDigests digests =
@@ -204,7 +208,9 @@ VerifyOutcome verify_budget(const BudgetArguments& arguments, WaveListener& list
     note(fmt::format("note: the budget was found at a context of {} tokens, this one is {}",
                      outcome.file.context_length, length));
   }
-  TreatedLoss loss(session, scored_windows(text.windows, text.protocol, length), arguments.lanes);
+  ranks.meet(session);
+  TreatedLoss loss(session, scored_windows(text.windows, text.protocol, length), arguments.lanes,
+                   ranks.sharing());
   std::vector<Treatment> treatments;
   for (const StoredBudget& budget : outcome.file.budgets) {
     treatments.push_back(budget_treatment(session.config(), outcome.file.ranking, outcome.file.rule,
@@ -213,10 +219,11 @@ VerifyOutcome verify_budget(const BudgetArguments& arguments, WaveListener& list
   std::vector<const Treatment*> wave = {nullptr};
   for (const Treatment& treatment : treatments) wave.push_back(&treatment);
   std::vector<std::vector<double>> nll;
-  for (const auto& losses : loss.measure(wave, &listener)) {
+  for (const auto& losses : ranks.guard([&] { return loss.measure(wave, &listener); })) {
     nll.emplace_back();
     for (const WindowLoss& window : losses) nll.back().push_back(window.nll_nats_per_token);
   }
+  ranks.dismiss();
   const LossBootstrap bootstrap(text.windows.size(), arguments.seed);
   for (std::size_t i = 0; i < treatments.size(); ++i) {
     VerifiedBudget verified;

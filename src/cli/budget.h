@@ -6,6 +6,7 @@
 
 #include "cli/export_options.h"
 #include "cli/intervention_options.h"
+#include "cli/loss_ranks.h"
 #include "intervention/treated_loss.h"
 #include "results/budget_file.h"
 
@@ -32,9 +33,9 @@ struct BudgetOutcome {
   std::string exported;  ///< a line for each format
 };
 
-/// Finds, verifies and, with --out, writes budgets.
+/// Finds, verifies and, with --out, writes budgets; all ranks measure losses.
 BudgetOutcome find_budget(const BudgetArguments& arguments, WaveListener& listener,
-                          const std::function<void(const std::string&)>& note);
+                          const std::function<void(const std::string&)>& note, LossRanks& ranks);
 
 /// A stored budget, run on a text.
 struct VerifiedBudget {
@@ -48,6 +49,6 @@ struct VerifyOutcome {
   std::string protocol;
 };
 VerifyOutcome verify_budget(const BudgetArguments& arguments, WaveListener& listener,
-                            const std::function<void(const std::string&)>& note);
+                            const std::function<void(const std::string&)>& note, LossRanks& ranks);
 
 }  // namespace toplens

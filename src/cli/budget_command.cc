@@ -77,9 +77,9 @@ std::string report(const BudgetOutcome& outcome) {
   return text;
 }
 
-void run_verify(const BudgetArguments& arguments) {
+void run_verify(const BudgetArguments& arguments, LossRanks& ranks) {
   WaveProgress progress;
-  const VerifyOutcome outcome = verify_budget(arguments, progress, print_note);
+  const VerifyOutcome outcome = verify_budget(arguments, progress, print_note, ranks);
   progress.finish();
   if (arguments.json) {
     Json records = Json::array();
@@ -108,11 +108,13 @@ void run_verify(const BudgetArguments& arguments) {
   print_output(text);
 }
 
-void run(const BudgetArguments& arguments) {
-  if (!arguments.verify.empty()) return run_verify(arguments);
+void run(const BudgetArguments& arguments, Channel& channel) {
+  if (channel.rank() > 0) return assist_with_losses(arguments, channel);
+  LossRanks ranks(channel);
+  if (!arguments.verify.empty()) return run_verify(arguments, ranks);
   WaveProgress progress;
-  const BudgetOutcome outcome =
-      interruptible(arguments.out, [&] { return find_budget(arguments, progress, print_note); });
+  const BudgetOutcome outcome = interruptible(
+      arguments.out, [&] { return find_budget(arguments, progress, print_note, ranks); });
   progress.finish();
   if (arguments.json) {
     return print_output(budget_json(outcome.record, outcome.config, outcome.result).dump() + "\n");
@@ -126,8 +128,8 @@ void run(const BudgetArguments& arguments) {
 
 }  // namespace
 
-void add_budget_command(CLI::App& app, Action& action,
-                        const std::vector<std::string>& command_line) {
+void add_budget_command(CLI::App& app, Action& action, const std::vector<std::string>& command_line,
+                        const OpenChannel& open_channel) {
   const auto arguments = std::make_shared<BudgetArguments>();
   arguments->command_line = command_line;
   CLI::App& command = *app.add_subcommand(
@@ -191,7 +193,9 @@ void add_budget_command(CLI::App& app, Action& action,
                       "ranking and rule that stand there")
           ->type_name("FILE");
   for (CLI::Option* option : of_a_search) verify->excludes(option);
-  command.callback([&action, arguments] { action = [arguments] { run(*arguments); }; });
+  command.callback([&action, arguments, open_channel] {
+    action = [arguments, open_channel] { run(*arguments, open_channel(arguments->mpi)); };
+  });
 }
 
 }  // namespace toplens

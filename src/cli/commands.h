@@ -29,10 +29,11 @@ void add_inspect_command(CLI::App& app, Action& action);
 void add_generate_command(CLI::App& app, Action& action);
 void add_report_command(CLI::App& app, Action& action);
 void add_theory_command(CLI::App& app, Action& action);
-void add_budget_command(CLI::App& app, Action& action,
-                        const std::vector<std::string>& command_line);
+void add_budget_command(CLI::App& app, Action& action, const std::vector<std::string>& command_line,
+                        const OpenChannel& open_channel);
 void add_intervene_command(CLI::App& app, Action& action,
-                           const std::vector<std::string>& command_line);
+                           const std::vector<std::string>& command_line,
+                           const OpenChannel& open_channel);
 void add_retrieval_command(CLI::App& app, Action& action);
 void add_questions_command(CLI::App& app, Action& action);
 void add_selfcheck_command(CLI::App& app, Action& action);

@@ -49,7 +49,7 @@ void check_arguments(const InterveneArguments& arguments, Scan scan) {
 }  // namespace
 
 InterveneOutcome intervene(const InterveneArguments& arguments, WaveListener& listener,
-                           const std::function<void(const std::string&)>& note) {
+                           const std::function<void(const std::string&)>& note, LossRanks& ranks) {
   const Scan scan = arguments.scan.empty() ? Scan::none : from_command_line([&] {
     return parse_name(kScanNames, "scan", arguments.scan);
   });
@@ -60,12 +60,14 @@ InterveneOutcome intervene(const InterveneArguments& arguments, WaveListener& li
   const std::vector<Intervention> interventions =
       combine(rankings, rules, scopes_of(arguments, scan, session.config()));
   const LossText text = load_loss_text(arguments.text, session.model(), note);
+  if (arguments.out.empty() && arguments.resume) {
+    throw UsageError("--resume needs the --out of the run to go on with");
+  }
+  ranks.meet(session);
   std::optional<InterventionFiles> files;
   if (!arguments.out.empty()) {
     files.emplace(arguments.out, loss_settings(session, text, arguments.seed),
                   arguments.command_line, arguments.resume);
-  } else if (arguments.resume) {
-    throw UsageError("--resume needs the --out of the run to go on with");
   }
 
   InterveneOutcome outcome;
@@ -81,7 +83,8 @@ InterveneOutcome intervene(const InterveneArguments& arguments, WaveListener& li
     for (const int size : arguments.set_sizes) wanted.push_back({intervention, size});
   }
   const auto measure = [&](int length) {
-    TreatedLoss loss(session, scored_windows(text.windows, text.protocol, length), arguments.lanes);
+    TreatedLoss loss(session, scored_windows(text.windows, text.protocol, length), arguments.lanes,
+                     ranks.sharing());
     Experiment experiment(loss, arguments.seed);
     if (files) {
       files->restore(length, experiment);
@@ -101,7 +104,10 @@ InterveneOutcome intervene(const InterveneArguments& arguments, WaveListener& li
     outcome.layer_lane_forwards += loss.layer_lane_forwards();
   };
   try {
-    for (const int length : text.protocol.context_lengths) measure(length);
+    ranks.guard([&] {
+      for (const int length : text.protocol.context_lengths) measure(length);
+    });
+    ranks.dismiss();
   } catch (const Error&) {
     if (files) files->discard_unstarted();
     throw;

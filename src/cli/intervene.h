@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/intervention_options.h"
+#include "cli/loss_ranks.h"
 #include "cli/loss_text.h"
 #include "intervention/treated_loss.h"
 #include "results/intervention_results.h"
@@ -26,9 +27,10 @@ struct InterveneOutcome {
   std::uint64_t layer_lane_forwards = 0;
 };
 
-/// Losses of a text under interventions, for each context length; written to --out where it is
-/// given. Throws UsageError before anything is computed where the arguments do not fit the model.
+/// Losses of a text under interventions, for each context length, computed by all ranks; written to
+/// --out where it is given. Throws UsageError before anything is computed where the arguments do
+/// not fit the model.
 InterveneOutcome intervene(const InterveneArguments& arguments, WaveListener& listener,
-                           const std::function<void(const std::string&)>& note);
+                           const std::function<void(const std::string&)>& note, LossRanks& ranks);
 
 }  // namespace toplens

@@ -183,10 +183,12 @@ std::string report(const InterveneOutcome& outcome) {
   return text;
 }
 
-void run(const InterveneArguments& arguments) {
+void run(const InterveneArguments& arguments, Channel& channel) {
+  if (channel.rank() > 0) return assist_with_losses(arguments, channel);
   WaveProgress progress;
-  const InterveneOutcome outcome =
-      interruptible(arguments.out, [&] { return intervene(arguments, progress, print_note); });
+  LossRanks ranks(channel);
+  const InterveneOutcome outcome = interruptible(
+      arguments.out, [&] { return intervene(arguments, progress, print_note, ranks); });
   progress.finish();
   for (const InterventionRecord& record : outcome.results.records) {
     if (!record.treatment || record.rows_without_mass == 0) continue;
@@ -212,7 +214,8 @@ void run(const InterveneArguments& arguments) {
 }  // namespace
 
 void add_intervene_command(CLI::App& app, Action& action,
-                           const std::vector<std::string>& command_line) {
+                           const std::vector<std::string>& command_line,
+                           const OpenChannel& open_channel) {
   const auto arguments = std::make_shared<InterveneArguments>();
   arguments->command_line = command_line;
   CLI::App& command = *app.add_subcommand(
@@ -239,7 +242,9 @@ void add_intervene_command(CLI::App& app, Action& action,
       "needed_sizes.csv: new, or one without these files",
       "An array of records on stdout; with --tolerance an object with needed_sizes and "
       "evaluations");
-  command.callback([&action, arguments] { action = [arguments] { run(*arguments); }; });
+  command.callback([&action, arguments, open_channel] {
+    action = [arguments, open_channel] { run(*arguments, open_channel(arguments->mpi)); };
+  });
 }
 
 }  // namespace toplens

@@ -59,6 +59,10 @@ void LossRunArguments::add_run_options_to(CLI::App& command, const std::string& 
   command.add_flag("--resume", resume,
                    "Go on with the interrupted run in --out; what it evaluated is kept");
   command.add_flag("--json", json, json_help);
+  command.add_flag(
+      "--mpi", mpi,
+      "Share the lanes among MPI's ranks. Needed only with launchers other than mpirun "
+      "and srun, which are recognised (docs/cluster.md)");
 }
 
 }  // namespace toplens

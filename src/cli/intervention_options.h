@@ -65,9 +65,10 @@ struct LossRunArguments {
   std::string out;
   bool resume = false;
   bool json = false;
+  bool mpi = false;
   std::vector<std::string> command_line;
 
-  /// --seed --lanes --out --resume --json.
+  /// --seed --lanes --out --resume --json --mpi.
   void add_run_options_to(CLI::App& command, const std::string& out_help,
                           const std::string& json_help);
 };

@@ -56,11 +56,12 @@ void check_command(const CLI::App& app, const std::vector<std::string>& command_
 
 /// Several processes of a command that one process runs would all do the same.
 void check_launch(const CLI::App& app, const toplens::Launch& launch) {
-  const std::string command = app.get_subcommands().front()->get_name();
-  if (launch.size == 1 || command == "analyze") return;
+  const CLI::App& command = *app.get_subcommands().front();
+  if (launch.size == 1 || command.get_option_no_throw("--mpi") != nullptr) return;
   throw toplens::UsageError(
-      fmt::format("{} started {} processes, but '{}' runs in one: only 'analyze' shares its work",
-                  launch.launcher, launch.size, command));
+      fmt::format("{} started {} processes, but '{}' runs in one: only 'analyze', 'intervene' and "
+                  "'budget' share their work",
+                  launch.launcher, launch.size, command.get_name()));
 }
 
 /// The processes that a launcher started together, and this one among them.
@@ -107,8 +108,10 @@ int run(int argc, char** argv, Processes& processes) {
   app.require_subcommand(1);
   const std::vector<std::string> command_line(argv, argv + argc);
   Action action;
-  add_analyze_command(app, action, command_line,
-                      [&](bool with_mpi) -> Channel& { return processes.open(with_mpi); });
+  const OpenChannel open_channel = [&](bool with_mpi) -> Channel& {
+    return processes.open(with_mpi);
+  };
+  add_analyze_command(app, action, command_line, open_channel);
   add_capture_command(app, action);
   add_geometry_command(app, action);
   add_compare_command(app, action);
@@ -117,8 +120,8 @@ int run(int argc, char** argv, Processes& processes) {
   add_generate_command(app, action);
   add_report_command(app, action);
   add_theory_command(app, action);
-  add_intervene_command(app, action, command_line);
-  add_budget_command(app, action, command_line);
+  add_intervene_command(app, action, command_line, open_channel);
+  add_budget_command(app, action, command_line, open_channel);
   add_retrieval_command(app, action);
   add_questions_command(app, action);
   add_selfcheck_command(app, action);

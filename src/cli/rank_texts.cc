@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/library_versions.h"
 #include "io/json_text.h"
 #include "kernels/cpu_info.h"
 #include "parallel/channel.h"
@@ -15,17 +16,21 @@ using Json = nlohmann::ordered_json;
 }  // namespace
 
 std::string introduction_text(const RunManifest& manifest) {
+  return introduction_text(manifest.threads, manifest.settings());
+}
+
+std::string introduction_text(int threads, const Json& settings) {
   const BuildInfo build = build_info();
   const CpuInfo cpu = cpu_info();
   const Json json = {{"host", host_name()},
                      {"cpu", {{"model", cpu.model}, {"features", cpu.features}}},
-                     {"threads", manifest.threads},
+                     {"threads", threads},
                      {"run",
                       {{"version", build.version},
                        {"git_commit", build.git_commit},
                        {"compiler", build.compiler},
-                       {"libraries", manifest.library_versions},
-                       {"settings", manifest.settings()}}}};
+                       {"libraries", library_versions()},
+                       {"settings", settings}}}};
   return json.dump();
 }
 

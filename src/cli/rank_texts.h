@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "results/run_manifest.h"
 
 namespace toplens {
@@ -10,6 +12,7 @@ namespace toplens {
 
 /// Host, threads, versions and settings of this process.
 std::string introduction_text(const RunManifest& manifest);
+std::string introduction_text(int threads, const nlohmann::ordered_json& settings);
 /// Host and threads of an introduction. Throws Error where it is none.
 RankRecord introduced_rank(const std::string& introduction);
 /// The first difference in versions or settings, in words; empty where both would run the same.

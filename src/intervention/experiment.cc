@@ -11,8 +11,9 @@
 namespace toplens {
 namespace {
 
-/// What an interruption of a long wave can lose.
+/// What an interruption of a long wave can lose, and what keeps many ranks busy.
 constexpr std::size_t kTreatmentsAtOnce = 64;
+constexpr std::size_t kTreatmentsPerRank = 8;
 
 auto key(const Intervention& i) {
   return std::tuple(i.ranking, i.rule, i.scope.kind, i.scope.head.layer, i.scope.head.query_head);
@@ -58,10 +59,11 @@ void Experiment::evaluate(std::span<const SizedIntervention> wanted, WaveListene
     if (seen.emplace(one.intervention, one.set_size).second) missing.push_back(one);
   }
   if (missing.empty() && untreated_.empty()) evaluate_some({}, listener);
-  for (std::size_t first = 0; first < missing.size(); first += kTreatmentsAtOnce) {
-    evaluate_some(
-        std::span(missing).subspan(first, std::min(kTreatmentsAtOnce, missing.size() - first)),
-        listener);
+  const std::size_t at_once =
+      std::max(kTreatmentsAtOnce, kTreatmentsPerRank * static_cast<std::size_t>(loss_.ranks()));
+  for (std::size_t first = 0; first < missing.size(); first += at_once) {
+    evaluate_some(std::span(missing).subspan(first, std::min(at_once, missing.size() - first)),
+                  listener);
     if (on_evaluated_) on_evaluated_();
   }
 }

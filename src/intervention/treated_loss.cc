@@ -6,6 +6,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "intervention/loss_sharing.h"
+
 namespace toplens {
 namespace {
 
@@ -23,8 +25,32 @@ class PassProgress : public ProgressListener {
   std::uint64_t before_, total_;
 };
 
+/// A wave's progress for who wants progress alone.
+class PlainProgress : public WaveListener {
+ public:
+  explicit PlainProgress(ProgressListener& listener) : listener_(listener) {}
+  void start(std::uint64_t /*units*/, double /*tokens_per_unit*/) override {}
+  void advance(std::uint64_t done, std::uint64_t total) override { listener_.advance(done, total); }
+
+ private:
+  ProgressListener& listener_;
+};
+
 bool can_fork(const Treatment* treatment) {
   return treatment != nullptr && treatment->first_layer() > 0;
+}
+
+/// What forks at late layers together keeps a batch's source lane worth its while.
+std::vector<std::size_t> by_first_layer(std::span<const Treatment* const> treatments) {
+  std::vector<std::size_t> order(treatments.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    const auto first = [&](std::size_t i) {
+      return treatments[i] == nullptr ? -1 : treatments[i]->first_layer();
+    };
+    return first(a) < first(b);
+  });
+  return order;
 }
 
 }  // namespace
@@ -40,12 +66,15 @@ EnginePlan plan_lanes(const ModelSession& session, std::span<const ScoredWindow>
 }
 
 TreatedLoss::TreatedLoss(ModelSession& session, std::vector<ScoredWindow> windows,
-                         int lanes_at_once)
+                         int lanes_at_once, LossSharing* sharing)
     : session_(session),
       windows_(std::move(windows)),
       plan_(plan_lanes(session, windows_, lanes_at_once)),
       pass_(session.model(), session.pool(), plan_),
-      head_(session.model(), session.pool(), plan_) {}
+      head_(session.model(), session.pool(), plan_),
+      sharing_(sharing) {}
+
+int TreatedLoss::ranks() const { return sharing_ == nullptr ? 1 : sharing_->ranks(); }
 
 TreatedLoss::Batch TreatedLoss::make_batch(std::span<const Treatment* const> treatments,
                                            std::vector<Job> jobs) const {
@@ -95,24 +124,16 @@ TreatedLoss::Batch TreatedLoss::make_batch(std::span<const Treatment* const> tre
 }
 
 std::vector<TreatedLoss::Batch> TreatedLoss::make_batches(
-    std::span<const Treatment* const> treatments) const {
+    std::span<const Treatment* const> treatments, WindowRange range) const {
   std::size_t longest = 0;
   for (const ScoredWindow& window : windows_) longest = std::max(longest, window.token_ids.size());
   const std::size_t room = static_cast<std::size_t>(plan_.lanes_per_batch) * longest;
-  // What forks at late layers together keeps a batch's source lane worth its while.
-  std::vector<std::size_t> order(treatments.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    const auto first = [&](std::size_t i) {
-      return treatments[i] == nullptr ? -1 : treatments[i]->first_layer();
-    };
-    return first(a) < first(b);
-  });
+  const std::vector<std::size_t> order = by_first_layer(treatments);
   std::vector<Batch> batches;
   std::vector<Job> jobs;
   std::size_t rows = 0;
   std::size_t source_window = windows_.size();  // the window that room for a source is taken for
-  for (std::size_t window = 0; window < windows_.size(); ++window) {
+  for (std::size_t window = range.first; window < range.first + range.count; ++window) {
     const std::size_t length = windows_[window].token_ids.size();
     for (const std::size_t treatment : order) {
       const bool needs_source =
@@ -139,9 +160,28 @@ std::vector<TreatedLoss::Batch> TreatedLoss::make_batches(
 
 std::vector<std::vector<WindowLoss>> TreatedLoss::measure(
     std::span<const Treatment* const> treatments, WaveListener* listener) {
+  if (sharing_ == nullptr) return measure_here(treatments, {0, windows_.size()}, listener);
+  const std::vector<std::size_t> order = by_first_layer(treatments);
+  std::vector<const Treatment*> ordered;
+  for (const std::size_t i : order) ordered.push_back(treatments[i]);
+  std::vector<std::vector<WindowLoss>> shared = sharing_->measure(
+      ordered, windows_,
+      [&](std::span<const Treatment* const> some, const WaveShare& share,
+          ProgressListener& progress) {
+        PlainProgress plain(progress);
+        return measure_here(some, {share.first_window, share.windows}, &plain);
+      },
+      listener);
+  std::vector<std::vector<WindowLoss>> losses(treatments.size());
+  for (std::size_t i = 0; i < order.size(); ++i) losses[order[i]] = std::move(shared[i]);
+  return losses;
+}
+
+std::vector<std::vector<WindowLoss>> TreatedLoss::measure_here(
+    std::span<const Treatment* const> treatments, WindowRange range, WaveListener* listener) {
   std::vector<std::vector<WindowLoss>> losses(treatments.size(),
-                                              std::vector<WindowLoss>(windows_.size()));
-  const std::vector<Batch> batches = make_batches(treatments);
+                                              std::vector<WindowLoss>(range.count));
+  const std::vector<Batch> batches = make_batches(treatments, range);
   std::uint64_t total = 0, done = 0;
   double tokens = 0;
   const auto units = [&](const Batch& batch) {
@@ -172,8 +212,8 @@ std::vector<std::vector<WindowLoss>> TreatedLoss::measure(
       for (std::size_t t = window.first_target; t < window.token_ids.size(); ++t) {
         sum += nll[lane][t - 1];
       }
-      losses[job.treatment][job.window] = {sum / static_cast<double>(window.num_targets()),
-                                           hidden.rows_without_mass(lane)};
+      losses[job.treatment][job.window - range.first] = {
+          sum / static_cast<double>(window.num_targets()), hidden.rows_without_mass(lane)};
     }
   }
   return losses;

@@ -33,23 +33,30 @@ class WaveListener : public ProgressListener {
   virtual void start(std::uint64_t units, double tokens_per_unit) = 0;
 };
 
+class LossSharing;
+
 /// Runs windows under treatments as lanes: as many at once as the memory budget holds, weights read
 /// once for each batch of lanes, and lanes that begin to differ at a later layer forked there.
-/// Results do not depend on the batches, nor on which treatments share a wave.
+/// Results do not depend on the batches, on which treatments share a wave, nor on who computes
+/// them.
 class TreatedLoss {
  public:
   /// `windows`, at least one, are not empty. The arithmetic is that of an untreated run over them.
-  /// `lanes_at_once` bounds the lanes of a batch. Throws Error where memory does not hold one lane.
-  TreatedLoss(ModelSession& session, std::vector<ScoredWindow> windows, int lanes_at_once = 64);
+  /// `lanes_at_once` bounds the lanes of a batch. With `sharing`, other ranks compute lanes too.
+  /// Throws Error where memory does not hold one lane.
+  TreatedLoss(ModelSession& session, std::vector<ScoredWindow> windows, int lanes_at_once = 64,
+              LossSharing* sharing = nullptr);
 
   std::span<const ScoredWindow> windows() const { return windows_; }
   const ModelConfig& config() const { return session_.config(); }
+  /// Processes that compute.
+  int ranks() const;
 
   /// Losses [treatment, window]; nullptr is the untreated model.
   std::vector<std::vector<WindowLoss>> measure(std::span<const Treatment* const> treatments,
                                                WaveListener* listener = nullptr);
 
-  /// Layers computed so far, counted for each lane.
+  /// Layers computed so far by this process, counted for each lane.
   std::uint64_t layer_lane_forwards() const { return pass_.layer_lane_forwards(); }
 
  private:
@@ -62,7 +69,14 @@ class TreatedLoss {
   };
   static constexpr std::size_t kSourceOnly = static_cast<std::size_t>(-1);
 
-  std::vector<Batch> make_batches(std::span<const Treatment* const> treatments) const;
+  struct WindowRange {
+    std::size_t first, count;
+  };
+  /// Of those windows alone.
+  std::vector<std::vector<WindowLoss>> measure_here(std::span<const Treatment* const> treatments,
+                                                    WindowRange range, WaveListener* listener);
+  std::vector<Batch> make_batches(std::span<const Treatment* const> treatments,
+                                  WindowRange range) const;
   Batch make_batch(std::span<const Treatment* const> treatments, std::vector<Job> jobs) const;
 
   ModelSession& session_;
@@ -70,6 +84,7 @@ class TreatedLoss {
   EnginePlan plan_;
   ForwardPass pass_;
   OutputHead head_;
+  LossSharing* sharing_;
 };
 
 /// Rows that a batch of lanes may have.

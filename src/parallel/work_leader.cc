@@ -1,6 +1,7 @@
 #include "parallel/work_leader.h"
 
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -35,10 +36,19 @@ std::vector<std::string> WorkLeader::introductions(const std::function<void()>& 
 }
 
 void WorkLeader::offer(std::vector<WorkTask> tasks, PathOfResult path_of_result) {
+  offer(std::move(tasks), std::move(path_of_result), false);
+}
+
+void WorkLeader::offer_round(std::vector<WorkTask> tasks) {
+  offer(std::move(tasks), nullptr, true);
+}
+
+void WorkLeader::offer(std::vector<WorkTask> tasks, PathOfResult path_of_result, bool more_rounds) {
   const std::lock_guard lock(mutex_);
   check_locked();
-  tasks_.assign(tasks.begin(), tasks.end());
+  tasks_.assign(std::move_iterator(tasks.begin()), std::move_iterator(tasks.end()));
   path_of_result_ = std::move(path_of_result);
+  more_rounds_ = more_rounds;
   offered_ = true;
 }
 
@@ -46,18 +56,23 @@ std::optional<WorkTask> WorkLeader::take() {
   const std::lock_guard lock(mutex_);
   check_locked();
   if (tasks_.empty()) return std::nullopt;
-  const WorkTask task = tasks_.front();
+  WorkTask task = std::move(tasks_.front());
   tasks_.pop_front();
   return task;
 }
 
-std::vector<WorkTask> WorkLeader::received() {
+std::vector<ReceivedResult> WorkLeader::received() {
   const std::lock_guard lock(mutex_);
   check_locked();
   return std::exchange(received_, {});
 }
 
 std::vector<std::string> WorkLeader::dismiss(const std::function<void()>& while_waiting) {
+  {
+    const std::lock_guard lock(mutex_);
+    offered_ = true;
+    more_rounds_ = false;
+  }
   wait_for(farewells_, while_waiting);
   stop();
   for (int member = 1; member < channel_.size(); ++member) {
@@ -109,7 +124,7 @@ void WorkLeader::answer_members() {
       {
         const std::lock_guard lock(mutex_);
         if (stop_) return;
-        while (offered_ && !waiting_.empty()) {
+        while (!waiting_.empty() && has_answer()) {
           answer_request(waiting_.front());
           waiting_.pop_front();
         }
@@ -169,6 +184,9 @@ void WorkLeader::handle(const Message& message) {
 }
 
 // With mutex_ locked.
+bool WorkLeader::has_answer() const { return offered_ && (!tasks_.empty() || !more_rounds_); }
+
+// With mutex_ locked.
 void WorkLeader::answer_request(int member) {
   std::optional<WorkTask> task;
   // After a failure the run ends: what is left would be thrown away.
@@ -182,8 +200,7 @@ void WorkLeader::answer_request(int member) {
 
 void WorkLeader::begin_transfer(const Message& message) {
   const ResultHeader header = decode_result_header(message.bytes);
-  WorkTask task;
-  std::filesystem::path path;
+  Transfer transfer;
   {
     const std::lock_guard lock(mutex_);
     const auto found = in_work_.find(message.from);
@@ -191,10 +208,12 @@ void WorkLeader::begin_transfer(const Message& message) {
       throw Error(fmt::format("rank {} sent a result of task {}, which it was not given",
                               message.from, header.task));
     }
-    task = found->second;
-    path = path_of_result_(header.task);
+    transfer.task = found->second;
+    if (path_of_result_)
+      transfer.file = std::make_unique<TemporaryFile>(path_of_result_(header.task));
   }
-  transfers_.try_emplace(message.from, task, header.bytes, path);
+  transfer.bytes = header.bytes;
+  transfers_.insert_or_assign(message.from, std::move(transfer));
   if (header.bytes == 0) finish_transfer(message.from);
 }
 
@@ -204,16 +223,21 @@ void WorkLeader::continue_transfer(int member, std::string_view bytes) {
     throw Error(fmt::format("rank {} sent more than it announced", member));
   }
   Transfer& transfer = found->second;
-  transfer.file.write(transfer.arrived, bytes.data(), bytes.size());
+  if (transfer.file) {
+    transfer.file->write(transfer.arrived, bytes.data(), bytes.size());
+  } else {
+    transfer.in_memory += bytes;
+  }
   transfer.arrived += bytes.size();
   if (transfer.arrived == transfer.bytes) finish_transfer(member);
 }
 
 void WorkLeader::finish_transfer(int member) {
   const auto found = transfers_.find(member);
-  found->second.file.publish();
+  Transfer& transfer = found->second;
+  if (transfer.file) transfer.file->publish();
   const std::lock_guard lock(mutex_);
-  received_.push_back(found->second.task);
+  received_.push_back({std::move(transfer.task), std::move(transfer.in_memory)});
   in_work_.erase(member);
   transfers_.erase(found);
   changed_.notify_all();

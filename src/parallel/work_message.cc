@@ -9,6 +9,11 @@
 namespace toplens {
 namespace {
 
+struct TaskHeader {
+  int number = 0;
+  std::uint64_t first = 0, count = 0;
+};
+
 // All ranks run the same build (that is compared first), so structures travel as they are.
 template <typename Header>
 std::string as_bytes(const Header& header) {
@@ -33,11 +38,16 @@ std::string MemberFailure::text() const {
   return fmt::format("rank {} on {}: {}", rank, host, message);
 }
 
-std::string encode(const std::optional<WorkTask>& task) { return task ? as_bytes(*task) : ""; }
+std::string encode(const std::optional<WorkTask>& task) {
+  if (!task) return "";
+  return as_bytes(TaskHeader{task->number, task->first, task->count}) + task->description;
+}
 
 std::optional<WorkTask> decode_task(std::string_view bytes) {
   if (bytes.empty()) return std::nullopt;
-  return from_bytes<WorkTask>(bytes, "task");
+  const auto header = from_bytes<TaskHeader>(bytes, "task");
+  return WorkTask{header.number, header.first, header.count,
+                  std::string(bytes.substr(sizeof(TaskHeader)))};
 }
 
 std::string encode(const MemberFailure& failure) {

@@ -7,11 +7,13 @@
 
 namespace toplens {
 
-/// A piece of work: some documents of the run, whose results make one file.
+/// A piece of work: some documents of the run, whose results make one file, or what the description
+/// says.
 struct WorkTask {
   int number = 0;
-  std::uint64_t first = 0;  ///< document
-  std::uint64_t count = 0;  ///< documents
+  std::uint64_t first = 0;       ///< document
+  std::uint64_t count = 0;       ///< documents
+  std::string description = {};  ///< bytes that leader and members agree upon
 };
 
 enum class FailureKind { error, usage, interrupted };

@@ -13,31 +13,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
 
-fail() {
-  echo "$*" >&2
-  tail -n 20 err >&2
-  exit 1
-}
-
-# More ranks than cores, as root where tests run as root; Open MPI itself leaks.
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
-export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_vader_single_copy_mechanism=none
-export ASAN_OPTIONS=detect_leaks=0
-ranks() {
-  local count=$1
-  shift
-  mpirun -n "$count" "$@" 2> err
-}
-expect_failure() { # code, words, command...
-  local code=$1 words=$2 status=0
-  shift 2
-  "$@" > out || status=$?
-  [[ $status -eq $code ]] || fail "exit code $status instead of $code: $*"
-  grep -q "$words" err || fail "no '$words' in the message of: $*"
-}
-no_process_left() {
-  ! pgrep -f "toplens analyze .*$scratch" > /dev/null || fail "processes are left"
-}
+. "$TOPLENS_SOURCE_DIR/tests/distributed/ranks.sh"
 expect_same_results() { # run, run
   local file
   for file in heads.csv geometry.nc heads.nc profiles.nc theory.json regimes.json; do
@@ -131,7 +107,7 @@ kill -KILL "$victim" || fail "the run was over before it could be killed"
 status=0
 wait $job || status=$?
 [[ $status -ne 0 ]] || fail "a killed rank and no failure"
-no_process_left
+no_process_left "toplens analyze .*$scratch"
 [[ ! -e killed/heads.csv ]] || fail "results of a killed run"
 kept=(killed/parts/part-*.nc)
 [[ ${#kept[@]} -ge 2 && ${#kept[@]} -lt 20 ]] || fail "${#kept[@]} parts are kept"
@@ -152,7 +128,7 @@ expect_failure 1 "rank 1 on .*absent" ranks 1 "$toplens" analyze "$model" --toke
 # During the work, on whichever rank has the document.
 expect_failure 1 "not finite\|NaN\|nan" ranks 4 "$toplens" analyze broken_model --tokens broken.npy \
   --documents 48 "${common[@]}" --out "$scratch/broken"
-no_process_left
+no_process_left "toplens analyze .*$scratch"
 [[ ! -e broken/heads.csv ]] || fail "results of a failed run"
 kept=(broken/parts/part-*.nc)
 [[ ${#kept[@]} -ge 1 ]] || fail "finished parts are gone"
@@ -168,7 +144,7 @@ expect_failure 1 "rank 1 on .*protocol.seed (3 there, 2027 here)" ranks 1 "$topl
 [[ ! -e mixed ]] || fail "a run directory without a run"
 
 echo "== the command line"
-expect_failure 2 "only 'analyze' shares its work" ranks 2 "$toplens" perplexity "$model" \
+expect_failure 2 "only 'analyze', 'intervene' and 'budget' share" ranks 2 "$toplens" perplexity "$model" \
   --tokens tokens.npy
 expect_failure 2 "unknown option '--tokkens'" ranks 2 "$toplens" analyze "$model" --tokkens x
 [[ $(grep -c "^toplens:" err) -eq 1 ]] || fail "more than one message"

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -121,7 +122,7 @@ TEST(WorkSharing, EveryTaskIsDoneOnceAndItsResultIsAFile) {
   const std::vector<std::string> farewells = leader.dismiss(nothing);
   ASSERT_EQ(farewells.size(), 3U);
   std::uint64_t bytes = 0;
-  for (const WorkTask& task : leader.received()) bytes += result_of(task).size();
+  for (const ReceivedResult& result : leader.received()) bytes += result_of(result.task).size();
   for (const std::string& farewell : farewells) done += std::stoi(farewell);
   EXPECT_EQ(done, 9);
   EXPECT_EQ(leader.gather_cost().bytes, bytes);
@@ -151,6 +152,45 @@ TEST(WorkSharing, WhoIsFasterDoesMore) {
   leader.dismiss(nothing);
   EXPECT_EQ(done[1] + done[2], 20);
   EXPECT_GT(done[2], 2 * done[1]);
+}
+
+TEST(WorkSharing, RoundsMayDependOnEarlierResults) {
+  Post post(3);
+  const Members members(post, [](int, WorkMember& member) {
+    member.introduce("");
+    while (const std::optional<WorkTask> task = member.next()) {
+      member.deliver(*task, task->description + "!");
+    }
+    member.say_farewell("");
+  });
+  PostChannel channel(post, 0);
+  WorkLeader leader(channel);
+  leader.introductions(nothing);
+  std::string text = "a";
+  for (int round = 0; round < 5; ++round) {
+    std::vector<WorkTask> some(4);
+    for (int number = 0; number < 4; ++number) {
+      some[static_cast<std::size_t>(number)].number = number;
+      some[static_cast<std::size_t>(number)].description = text + std::to_string(number);
+    }
+    leader.offer_round(some);
+    std::map<int, std::string> results;
+    // One is the leader's own, and results may come at any time.
+    if (const std::optional<WorkTask> own = leader.take()) {
+      results[own->number] = own->description + "!";
+    }
+    while (results.size() < 4) {
+      for (const ReceivedResult& result : leader.received()) {
+        EXPECT_TRUE(results.emplace(result.task.number, result.bytes).second);
+      }
+    }
+    for (const auto& [number, result] : results) {
+      EXPECT_EQ(result, text + std::to_string(number) + "!");
+    }
+    text = results[round % 4];
+  }
+  EXPECT_EQ(text, "a0!1!2!3!0!");
+  leader.dismiss(nothing);
 }
 
 TEST(WorkSharing, AFailingMemberEndsTheRunWithItsMessage) {

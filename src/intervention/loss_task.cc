@@ -1,0 +1,120 @@
+#include "intervention/loss_task.h"
+
+#include <fmt/format.h>
+#include <toplens/error.h>
+#include <nlohmann/json.hpp>
+
+namespace toplens {
+namespace {
+
+using Json = nlohmann::json;
+
+// CBOR holds doubles as they are, and a message is read with one check.
+std::string to_bytes(const Json& json) {
+  std::string bytes;
+  Json::to_cbor(json, bytes);
+  return bytes;
+}
+
+template <typename Read>
+auto from_bytes(std::string_view bytes, const char* what, const Read& read) {
+  try {
+    return read(Json::from_cbor(bytes.begin(), bytes.end()));
+  } catch (const Json::exception& error) {
+    throw Error(fmt::format("a message between ranks is no {}: {}", what, error.what()));
+  }
+}
+
+Json to_json(const Treatment& treatment) {
+  Json sizes = Json::array();
+  for (int layer = 0; layer < treatment.num_layers(); ++layer) {
+    for (int head = 0; head < treatment.num_query_heads(); ++head) {
+      sizes.push_back(treatment.set_size({layer, head}));
+    }
+  }
+  return {{"ranking", name(treatment.ranking())},
+          {"rule", name(treatment.rule())},
+          {"seed", treatment.seed()},
+          {"set_sizes", std::move(sizes)}};
+}
+
+Treatment treatment_from(const Json& json, const ModelConfig& config) {
+  Treatment treatment(parse_ranking(json.at("ranking").get<std::string>()),
+                      parse_removal_rule(json.at("rule").get<std::string>()), config.num_layers,
+                      config.num_query_heads, json.at("seed").get<std::uint64_t>());
+  const auto sizes = json.at("set_sizes").get<std::vector<int>>();
+  const auto heads = static_cast<std::size_t>(config.num_query_heads);
+  const std::size_t expected = static_cast<std::size_t>(config.num_layers) * heads;
+  if (sizes.size() != expected) {
+    throw Error(fmt::format("a message between ranks treats {} heads, the model has {}",
+                            sizes.size(), expected));
+  }
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    treatment.set({static_cast<int>(i / heads), static_cast<int>(i % heads)}, sizes[i]);
+  }
+  return treatment;
+}
+
+}  // namespace
+
+std::string encode_loss_task(std::span<const ScoredWindow> windows,
+                             std::span<const Treatment* const> treatments) {
+  Json json = {{"windows", Json::array()}, {"treatments", Json::array()}};
+  for (const ScoredWindow& window : windows) {
+    json["windows"].push_back({{"token_ids", window.token_ids},
+                               {"first_target", window.first_target},
+                               {"document", window.document}});
+  }
+  for (const Treatment* treatment : treatments) {
+    json["treatments"].push_back(treatment == nullptr ? Json(nullptr) : to_json(*treatment));
+  }
+  return to_bytes(json);
+}
+
+LossTask decode_loss_task(std::string_view bytes, const ModelConfig& config) {
+  return from_bytes(bytes, "task", [&](const Json& json) {
+    LossTask task;
+    for (const Json& window : json.at("windows")) {
+      task.windows.push_back({window.at("token_ids").get<std::vector<std::int32_t>>(),
+                              window.at("first_target").get<std::size_t>(),
+                              window.at("document").get<std::uint64_t>()});
+    }
+    for (const Json& treatment : json.at("treatments")) {
+      task.treatments.push_back(
+          treatment.is_null() ? std::nullopt : std::optional(treatment_from(treatment, config)));
+    }
+    return task;
+  });
+}
+
+std::string encode_losses(const std::vector<std::vector<WindowLoss>>& losses) {
+  Json json = Json::array();
+  for (const std::vector<WindowLoss>& of_treatment : losses) {
+    for (const WindowLoss& loss : of_treatment) {
+      json.push_back(loss.nll_nats_per_token);
+      json.push_back(loss.rows_without_mass);
+    }
+  }
+  return to_bytes(json);
+}
+
+std::vector<std::vector<WindowLoss>> decode_losses(std::string_view bytes, std::size_t treatments,
+                                                   std::size_t windows) {
+  return from_bytes(bytes, "result", [&](const Json& json) {
+    if (json.size() != 2 * treatments * windows) {
+      throw Error(fmt::format("a message between ranks has {} numbers of {} losses", json.size(),
+                              treatments * windows));
+    }
+    std::vector<std::vector<WindowLoss>> losses(treatments, std::vector<WindowLoss>(windows));
+    std::size_t next = 0;
+    for (std::vector<WindowLoss>& of_treatment : losses) {
+      for (WindowLoss& loss : of_treatment) {
+        loss.nll_nats_per_token = json.at(next++).get<double>();
+        loss.rows_without_mass = json.at(next++).get<std::uint64_t>();
+      }
+    }
+    return losses;
+  });
+}
+
+}  // namespace toplens

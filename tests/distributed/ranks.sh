@@ -1,0 +1,27 @@
+# What the tests with mpirun share; sourced in the scratch directory, where `err` is written.
+
+fail() {
+  echo "$*" >&2
+  tail -n 20 err >&2
+  exit 1
+}
+
+# More ranks than cores, as root where tests run as root; Open MPI itself leaks.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_vader_single_copy_mechanism=none
+export ASAN_OPTIONS=detect_leaks=0
+ranks() {
+  local count=$1
+  shift
+  mpirun -n "$count" "$@" 2> err
+}
+expect_failure() { # code, words, command...
+  local code=$1 words=$2 status=0
+  shift 2
+  "$@" > out || status=$?
+  [[ $status -eq $code ]] || fail "exit code $status instead of $code: $*"
+  grep -q "$words" err || fail "no '$words' in the message of: $*"
+}
+no_process_left() { # pattern
+  ! pgrep -f "$1" > /dev/null || fail "processes are left"
+}

@@ -1,0 +1,95 @@
+// Waves of lanes in shares: what is sent and how a wave is cut. That shares computed by other
+// processes give the same losses is distributed/losses_mpi.test.sh.
+
+#include "intervention/loss_sharing.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include "intervention/loss_task.h"
+#include "support/error_message.h"
+
+namespace toplens {
+namespace {
+
+ModelConfig config(int layers, int heads) {
+  ModelConfig config;
+  config.num_layers = layers;
+  config.num_query_heads = heads;
+  return config;
+}
+
+RC_GTEST_PROP(CutWave, SharesCoverEveryLaneOnce, ()) {
+  const auto treatments = *rc::gen::inRange<std::size_t>(0, 40);
+  const auto windows = *rc::gen::inRange<std::size_t>(1, 40);
+  const int ranks = *rc::gen::inRange(2, 70);
+  std::vector<int> seen(treatments * windows, 0);
+  const std::vector<WaveShare> shares = cut_wave(treatments, windows, ranks);
+  for (const WaveShare& share : shares) {
+    RC_ASSERT(share.treatments > 0U);
+    RC_ASSERT(share.windows > 0U);
+    for (std::size_t t = 0; t < share.treatments; ++t) {
+      for (std::size_t w = 0; w < share.windows; ++w) {
+        ++seen.at((share.first_treatment + t) * windows + share.first_window + w);
+      }
+    }
+  }
+  for (const int count : seen) RC_ASSERT(count == 1);
+  // No rank is left without work where there is enough.
+  RC_ASSERT(shares.size() >= std::min<std::size_t>(treatments * windows, ranks) / 2);
+}
+
+TEST(CutWave, KeepsTheTreatmentsOfAWindowTogether) {
+  const std::vector<WaveShare> shares = cut_wave(33, 32, 4);
+  EXPECT_EQ(shares.size(), 16U);
+  for (const WaveShare& share : shares) EXPECT_EQ(share.treatments, 33U);
+  // One document under many treatments.
+  EXPECT_EQ(cut_wave(64, 1, 4).size(), 8U);
+}
+
+TEST(LossTask, ArrivesAsItWasSent) {
+  std::vector<ScoredWindow> windows(2);
+  windows[0] = {{1, 2, 3, 70000}, 2, 7};
+  windows[1] = {{5}, 1, std::uint64_t{1} << 63};
+  Treatment treatment(Ranking::contribution, RemovalRule::renormalize, 2, 3,
+                      std::numeric_limits<std::uint64_t>::max());
+  treatment.set({1, 2}, 9);
+  treatment.set({0, 1}, 4);
+  const Treatment* const treatments[] = {nullptr, &treatment};
+  const LossTask task = decode_loss_task(encode_loss_task(windows, treatments), config(2, 3));
+  ASSERT_EQ(task.windows.size(), 2U);
+  for (std::size_t w = 0; w < 2; ++w) {
+    EXPECT_EQ(task.windows[w].token_ids, windows[w].token_ids);
+    EXPECT_EQ(task.windows[w].first_target, windows[w].first_target);
+    EXPECT_EQ(task.windows[w].document, windows[w].document);
+  }
+  ASSERT_EQ(task.treatments.size(), 2U);
+  EXPECT_FALSE(task.treatments[0]);
+  const Treatment& arrived = *task.treatments[1];
+  EXPECT_EQ(arrived.ranking(), treatment.ranking());
+  EXPECT_EQ(arrived.rule(), treatment.rule());
+  EXPECT_EQ(arrived.seed(), treatment.seed());
+  for (int layer = 0; layer < 2; ++layer) {
+    for (int head = 0; head < 3; ++head) {
+      EXPECT_EQ(arrived.set_size({layer, head}), treatment.set_size({layer, head}));
+    }
+  }
+  EXPECT_EQ(testing::error_message(
+                [&] { decode_loss_task(encode_loss_task(windows, treatments), config(2, 2)); }),
+            "a message between ranks treats 6 heads, the model has 4");
+  EXPECT_NE(testing::error_message([] { decode_loss_task("no task", config(2, 2)); }).find("task"),
+            std::string::npos);
+}
+
+TEST(LossTask, LossesKeepTheirBits) {
+  const std::vector<std::vector<WindowLoss>> losses = {{{0.1, 3}, {1.0 / 3, 0}, {1e-300, 1}}};
+  const auto arrived = decode_losses(encode_losses(losses), 1, 3);
+  for (std::size_t w = 0; w < 3; ++w) {
+    EXPECT_EQ(arrived[0][w].nll_nats_per_token, losses[0][w].nll_nats_per_token);
+    EXPECT_EQ(arrived[0][w].rows_without_mass, losses[0][w].rows_without_mass);
+  }
+  EXPECT_NE(testing::error_message([&] { decode_losses(encode_losses(losses), 1, 2); }), "");
+}
+
+}  // namespace
+}  // namespace toplens
