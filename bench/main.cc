@@ -19,6 +19,7 @@
 #include "cli/analyze.h"
 #include "io/atomic_file.h"
 #include "parallel/memory.h"
+#include "report/report_page.h"
 #include "results/build_info.h"
 
 namespace toplens::bench {
@@ -83,6 +84,7 @@ class QuietListener : public AnalyzeListener {
 struct AroundPass {
   double all = 0;          ///< seconds
   double pooling_cpu = 0;  ///< of all threads, of making results from the parts
+  double report = 0;       ///< seconds of making report.html once more
 };
 
 AroundPass seconds_around_pass(const Arguments& arguments, int threads, const char* theory) {
@@ -99,8 +101,10 @@ AroundPass seconds_around_pass(const Arguments& arguments, int threads, const ch
   fs::remove_all(analysis.out);
   QuietListener listener;
   const AnalyzeOutcome outcome = analyze(analysis, listener);
-  fs::remove_all(analysis.out);
   AroundPass around;
+  around.report =
+      seconds_of([&] { write_report({analysis.out}, fs::path(analysis.out) / "report.html"); });
+  fs::remove_all(analysis.out);
   for (const auto& timing : outcome.manifest.timings) {
     if (timing.name == "pool") around.pooling_cpu = timing.cpu_seconds;
     if (timing.name == "prepare" || timing.name == "pool") around.all += timing.wall_seconds;
@@ -142,6 +146,7 @@ class Suite {
     const AroundPass plain_results = seconds_around_pass(arguments_, threads_, "off");
     const AroundPass theory_results = seconds_around_pass(arguments_, threads_, "on");
     const double around = plain_results.all;
+    add(report_, theory_results.report, theory_results.report / plain_seconds_);
     const ModelConfig& config = session.config();
     const double core_ms =
         1e3 * (theory_results.pooling_cpu - plain_results.pooling_cpu) /
@@ -169,7 +174,8 @@ class Suite {
             theory_,
             measures_,
             treated_,
-            scan_};
+            scan_,
+            report_};
   }
 
  private:
@@ -206,6 +212,7 @@ class Suite {
     for (int turn = 0; turn < kPlainPasses; ++turn) {
       plain += passes.plain([&] { bf16.run_for(kCeilingSeconds); }).seconds / kPlainPasses;
     }
+    plain_seconds_ = plain;
     gemm_.what = "GEMM, bf16, " + bf16.best();
     add(gemm_, bf16.rate() / kGiga);
     const double rate = passes.operations() / plain;
@@ -250,7 +257,9 @@ class Suite {
   int threads_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   Row gemm_, gemm_f32_, read_, triad_, cold_, warm_, forward_, attention_, select16_, select256_,
-      final_query_inside_, analyze_, all_queries_, records_, theory_, measures_, treated_, scan_;
+      final_query_inside_, analyze_, all_queries_, records_, theory_, measures_, treated_, scan_,
+      report_;
+  double plain_seconds_ = 0;  ///< of the last round's forward pass
 };
 
 void Suite::describe() {
@@ -283,7 +292,7 @@ void Suite::describe() {
   forward_.name = "forward_pass";
   forward_.unit = "GFLOP/s";
   forward_.limit = "GEMM, bf16, in turns with it";
-  forward_.target = 0.80;
+  forward_.target = 0.85;
   forward_.bound =
       "attention in float32, then what lies between the products: norms, activation, "
       "conversion of activations to bf16, first touch of the buffers";
@@ -303,8 +312,8 @@ void Suite::describe() {
   select16_.what = "first 16 of 1024 in order, one thread";
   select256_.name = "select_256";
   select256_.what = "first 256 of 1024 in order, one thread";
-  for (Row* row :
-       {&final_query_inside_, &analyze_, &all_queries_, &records_, &measures_, &treated_, &scan_}) {
+  for (Row* row : {&final_query_inside_, &analyze_, &all_queries_, &records_, &measures_, &treated_,
+                   &scan_, &report_}) {
     row->unit = "s";
     row->higher_is_better = false;
     row->limit = "the forward pass";
@@ -347,7 +356,7 @@ void Suite::describe() {
   all_queries_.what =
       "geometry at all queries (attention, Euclidean, 1 to 256, no inversions), extra time of the "
       "pass, in turns with the same documents unobserved";
-  all_queries_.target = 0.50;
+  all_queries_.target = 0.35;
   all_queries_.bound =
       "inner products of nine aggregates of each query with all its values, in float32: half of "
       "it, "
@@ -357,8 +366,12 @@ void Suite::describe() {
       "every lane treated (model scope, attention, delete, N = 64), extra time of the pass, in "
       "turns "
       "with the same lanes untreated";
-  treated_.target = 0.15;
+  treated_.target = 0.10;
   treated_.bound = "the threshold of each attention row, by bisection, and dropping what is below";
+  report_.name = "report";
+  report_.what = fmt::format(
+      "report.html of {} documents, theory included, from the results on disk", kDocuments);
+  report_.bound = "reading the results (inflate, SHA-256), then text of numbers";
   scan_.name = "layer_scan";
   scan_.limit = "every lane from layer 0";
   scan_.target = 0.60;
