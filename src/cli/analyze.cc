@@ -178,10 +178,11 @@ void finish(AnalysisSetup& setup, RunDirectory& directory, const PartsReader& pa
   manifest.ranks.front().cpu_seconds = process_cpu_seconds();
   manifest.ranks.front().peak_resident_bytes = *manifest.peak_resident_bytes;
   for (const RankRecord& rank : manifest.ranks) manifest.cpu_seconds += rank.cpu_seconds;
-  directory.complete(manifest);
+  constexpr std::string_view kReport = "report.html";
+  directory.complete(manifest, {&kReport, 1});
   check_interrupt();
-  write_report({directory.path()}, directory.path() / "report.html");
-  directory.add_result("report.html", manifest);
+  write_report({directory.path()}, directory.path() / kReport);
+  directory.add_result(std::string(kReport), manifest);
   outcome.files.emplace_back("report.html", "for a browser");
 }
 
@@ -198,6 +199,11 @@ AnalyzeOutcome lead(const AnalyzeArguments& arguments, AnalyzeListener& listener
   meet_members(leader, manifest);
   if (arguments.digest_weights ||
       (arguments.resume && RunDirectory::records_weight_files(arguments.out))) {
+    if (arguments.resume) {
+      RunDirectory::check_resume(arguments.out, manifest);
+    } else {
+      RunDirectory::check_create(arguments.out, manifest);
+    }
     listener.note("reading all weights once for their SHA-256");
     manifest.model.digests.weight_files = setup.digest_weights();
   }
