@@ -157,10 +157,12 @@ void meet_members(WorkLeader& leader, RunManifest& manifest) {
 /// The failure of a run whose directory stays, with how to go on.
 [[noreturn]] void throw_resumable(const RunDirectory& directory, const Error& failure) {
   const std::size_t kept = directory.finished_parts().size();
-  throw Error(fmt::format(
+  const std::string message = fmt::format(
       "{}; {} finished part{} kept in {}: once the cause is gone, go on with the same command and "
       "--resume",
-      failure.what(), kept, kept == 1 ? " is" : "s are", directory.path().string()));
+      failure.what(), kept, kept == 1 ? " is" : "s are", directory.path().string());
+  if (dynamic_cast<const UsageError*>(&failure) != nullptr) throw UsageError(message);
+  throw Error(message);
 }
 
 /// Results, report and the word that the run is complete.
