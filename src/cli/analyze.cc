@@ -133,10 +133,12 @@ std::uint64_t measure(AnalysisSetup& setup, const std::vector<WorkTask>& tasks,
 /// The failure of a run whose directory stays, with how to go on.
 [[noreturn]] void throw_resumable(const RunDirectory& directory, const Error& failure) {
   const std::size_t kept = directory.finished_parts().size();
-  throw Error(fmt::format(
+  const std::string message = fmt::format(
       "{}; {} finished part{} kept in {}: once the cause is gone, go on with the same command and "
       "--resume",
-      failure.what(), kept, kept == 1 ? " is" : "s are", directory.path().string()));
+      failure.what(), kept, kept == 1 ? " is" : "s are", directory.path().string());
+  if (dynamic_cast<const UsageError*>(&failure) != nullptr) throw UsageError(message);
+  throw Error(message);
 }
 
 /// Results, report and the word that the run is complete.
@@ -154,10 +156,11 @@ void finish(AnalysisSetup& setup, RunDirectory& directory, const PartsReader& pa
   manifest.ranks.front().cpu_seconds = process_cpu_seconds();
   manifest.ranks.front().peak_resident_bytes = *manifest.peak_resident_bytes;
   for (const RankRecord& rank : manifest.ranks) manifest.cpu_seconds += rank.cpu_seconds;
-  directory.complete(manifest);
+  constexpr std::string_view kReport = "report.html";
+  directory.complete(manifest, {&kReport, 1});
   check_interrupt();
-  write_report({directory.path()}, directory.path() / "report.html");
-  directory.add_result("report.html", manifest);
+  write_report({directory.path()}, directory.path() / kReport);
+  directory.add_result(std::string(kReport), manifest);
   outcome.files.emplace_back("report.html", "for a browser");
 }
 
@@ -174,6 +177,11 @@ AnalyzeOutcome lead(const AnalyzeArguments& arguments, AnalyzeListener& listener
   manifest.ranks = meet_members(leader, introduction_text(manifest));
   if (arguments.digest_weights ||
       (arguments.resume && RunDirectory::records_weight_files(arguments.out))) {
+    if (arguments.resume) {
+      RunDirectory::check_resume(arguments.out, manifest);
+    } else {
+      RunDirectory::check_create(arguments.out, manifest);
+    }
     listener.note("reading all weights once for their SHA-256");
     manifest.model.digests.weight_files = setup.digest_weights();
   }

@@ -9,6 +9,7 @@
 #include "cli/usage_error.h"
 #include "intervention/loss_change.h"
 #include "io/atomic_file.h"
+#include "io/temporary_file.h"
 #include "results/digest.h"
 #include "results/intervention_files.h"
 #include "results/run_directory.h"
@@ -16,6 +17,8 @@
 
 namespace toplens {
 namespace {
+
+constexpr const char* kBudgetJson = "budget.json";
 
 constexpr std::array<NamedKind<DataType>, 3> kCacheTypes = {{
     {DataType::bf16, "bf16"},
@@ -152,6 +155,7 @@ BudgetOutcome find_budget(const BudgetArguments& arguments, WaveListener& listen
   if (!arguments.out.empty()) {
     files.emplace(arguments.out, record.settings, arguments.command_line, arguments.resume);
     files->restore(length, experiment);
+    remove_abandoned(std::filesystem::path(arguments.out) / kBudgetJson);
   }
   try {
     if (!arguments.scan_from.empty()) {
@@ -181,9 +185,9 @@ BudgetOutcome find_budget(const BudgetArguments& arguments, WaveListener& listen
   }
   if (!files) return outcome;
   const std::filesystem::path directory = arguments.out;
-  write_file_atomically(directory / "budget.json",
+  write_file_atomically(directory / kBudgetJson,
                         budget_json(record, outcome.config, outcome.result).dump(1) + "\n");
-  RunDirectory::record_later_results(directory, {"budget.json"});
+  RunDirectory::record_later_results(directory, {kBudgetJson});
   files->finish(scan_results(text, outcome.config, experiment, record.request));
   HeadBudget smallest;
   smallest.model = {outcome.config.num_layers, outcome.config.num_query_heads,

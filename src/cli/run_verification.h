@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -35,8 +37,8 @@ class QuietListener : public AnalyzeListener {
 /// The checks of `verify`, one after the other; a later one may use what an earlier one read.
 class RunVerification {
  public:
-  RunVerification(const VerifyArguments& arguments, ProgressListener& progress)
-      : arguments_(arguments), progress_(progress), listener_(progress) {}
+  RunVerification(const VerifyArguments& arguments, VerifyListener& listener)
+      : arguments_(arguments), progress_(listener), listener_(listener) {}
 
   std::vector<CheckResult> run();
 
@@ -65,12 +67,15 @@ class RunVerification {
   std::optional<Finding> missing_for_results() const;
   /// How the process that computed this differs from this one, in words.
   std::string environment_difference(const nlohmann::ordered_json& recorded) const;
-  std::function<void()> step() {
-    return [this] { progress_.advance(0, 1); };
+  /// To be called so often, while files are read.
+  std::function<void()> step_of(std::uint64_t steps) {
+    return [this, steps, done = std::uint64_t{0}]() mutable {
+      progress_.advance(std::min(++done, steps), steps);
+    };
   }
 
   const VerifyArguments& arguments_;
-  ProgressListener& progress_;
+  VerifyListener& progress_;
   QuietListener listener_;
   std::optional<RunRecord> record_;
   std::optional<FileDifferences> files_;

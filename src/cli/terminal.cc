@@ -30,13 +30,30 @@ std::string format_duration(double seconds) {
   return fmt::format("{} h {} min", minutes / 60, minutes % 60);
 }
 
-TerminalProgress::TerminalProgress(std::uint64_t total_units, double tokens_per_unit)
-    : total_units_(total_units),
-      tokens_per_unit_(tokens_per_unit),
-      is_terminal_(isatty(STDERR_FILENO) == 1) {}
+StatusLine::StatusLine() : is_terminal_(isatty(STDERR_FILENO) == 1) {}
+StatusLine::~StatusLine() { end(); }
 
-TerminalProgress::~TerminalProgress() {
+bool StatusLine::is_due() const {
+  const std::chrono::duration<double> since_shown = Clock::now() - shown_;
+  return since_shown.count() >= (is_terminal_ ? 0.2 : 10.0);
+}
+
+void StatusLine::show(const std::string& line) {
+  shown_ = Clock::now();
+  if (!is_terminal_) return print_note(line);
+  std::fprintf(stderr, "\r%-60s", line.c_str());
+  std::fflush(stderr);
+  line_open_ = true;
+}
+
+void StatusLine::end() {
   if (line_open_) std::fputc('\n', stderr);
+  line_open_ = false;
+}
+
+void StatusLine::erase() {
+  if (line_open_) std::fprintf(stderr, "\r%60s\r", "");
+  line_open_ = false;
 }
 
 void TerminalProgress::advance(std::uint64_t done, std::uint64_t /*total*/) {
@@ -50,11 +67,8 @@ void TerminalProgress::finish_batch(std::uint64_t units) {
 }
 
 void TerminalProgress::show(std::uint64_t done, bool last) {
-  const Clock::time_point now = Clock::now();
-  const std::chrono::duration<double> since_shown = now - shown_;
-  if (!last && since_shown.count() < (is_terminal_ ? 0.2 : 10.0)) return;
-  shown_ = now;
-  const double elapsed = std::chrono::duration<double>(now - start_).count();
+  if (!last && !line_.is_due()) return;
+  const double elapsed = std::chrono::duration<double>(Clock::now() - start_).count();
   const double fraction = static_cast<double>(done) / static_cast<double>(total_units_);
   const double rate = static_cast<double>(done) * tokens_per_unit_ / std::max(elapsed, 1e-9);
   std::string line = fmt::format("{:3.0f}%  {:.0f} tokens/s", 100 * fraction, rate);
@@ -63,14 +77,8 @@ void TerminalProgress::show(std::uint64_t done, bool last) {
   } else if (fraction > 0) {
     line += fmt::format("  {} left", format_duration(elapsed * (1 - fraction) / fraction));
   }
-  if (is_terminal_) {
-    std::fprintf(stderr, "\r%-60s", line.c_str());
-    line_open_ = !last;
-    if (last) std::fputc('\n', stderr);
-    std::fflush(stderr);
-  } else {
-    print_note(line);
-  }
+  line_.show(line);
+  if (last) line_.end();
 }
 
 }  // namespace toplens

@@ -10,6 +10,7 @@
 #include "cli/run_verification.h"
 #include "io/json_text.h"
 #include "parallel/memory.h"
+#include "results/digest.h"
 
 namespace toplens {
 
@@ -36,6 +37,15 @@ std::string command_text(const std::vector<std::string>& words) {
   return text;
 }
 
+namespace {
+
+/// "1 part", "2 parts"
+std::string count_text(int count, std::string_view what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
+}  // namespace
+
 const std::array<RunVerification::Check, 10> RunVerification::kChecks = {{
     {"run", "Is there a complete run?", &RunVerification::check_record},
     {"files", "Are all files as they were written?", &RunVerification::check_files},
@@ -55,6 +65,7 @@ const std::array<RunVerification::Check, 10> RunVerification::kChecks = {{
 
 std::vector<CheckResult> RunVerification::run() {
   for (const Check& check : kChecks) {
+    progress_.start(check.name);
     Finding finding{CheckStatus::skipped, "there is no complete run"};
     if (results_.empty() || results_.front().finding.status == CheckStatus::pass) {
       try {
@@ -87,10 +98,11 @@ Finding RunVerification::check_record() {
                             : nullptr;
     return value != nullptr && value->is_string() ? value->get<std::string>() : "not recorded";
   };
-  return {CheckStatus::pass,
-          fmt::format("complete: {} documents in {} parts, started {}, by toplens {} (commit {})",
-                      record.documents, record.num_parts(), record.started, text("version"),
-                      text("git_commit").substr(0, 12))};
+  return {
+      CheckStatus::pass,
+      fmt::format("complete: {} in {}, started {}, by toplens {} (commit {})",
+                  count_text(record.documents, "document"), count_text(record.num_parts(), "part"),
+                  record.started, text("version"), text("git_commit").substr(0, 12))};
 }
 
 Finding RunVerification::check_files() {
@@ -106,7 +118,9 @@ Finding RunVerification::check_files() {
         CheckStatus::fail,
         fmt::format("run.json lists the files without {}: it is not as analyze wrote it", name)};
   }
-  files_ = compare_files(arguments_.run, *record_->files, step());
+  std::uint64_t steps = 0;
+  for (const auto& [name, file] : *record_->files) steps += digest_steps(file.bytes);
+  files_ = compare_files(arguments_.run, *record_->files, step_of(steps));
   if (files_->changed.empty()) {
     return {CheckStatus::pass, fmt::format("{} files, {}, have the recorded sizes and SHA-256",
                                            record_->files->size(), format_bytes(files_->bytes))};
@@ -144,9 +158,8 @@ Finding RunVerification::check_parts() {
   const int count = parts.count();
   parts_ = std::move(parts);
   return {CheckStatus::pass,
-          fmt::format("{} part{} with {} document{}: checksums are right, settings are the run's",
-                      count, count == 1 ? "" : "s", record_->documents,
-                      record_->documents == 1 ? "" : "s")};
+          fmt::format("{} with {}: checksums are right, settings are the run's",
+                      count_text(count, "part"), count_text(record_->documents, "document"))};
 }
 
 std::string RunVerification::environment_difference(const Json& recorded) const {
@@ -176,8 +189,8 @@ Finding RunVerification::check_environment() {
                       what, difference)};
 }
 
-std::vector<CheckResult> verify_run(const VerifyArguments& arguments, ProgressListener& progress) {
-  return RunVerification(arguments, progress).run();
+std::vector<CheckResult> verify_run(const VerifyArguments& arguments, VerifyListener& listener) {
+  return RunVerification(arguments, listener).run();
 }
 
 }  // namespace toplens

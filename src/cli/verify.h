@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "parallel/progress.h"
@@ -22,9 +23,15 @@ struct VerifyArguments {
   bool json = false;
 };
 
+/// Told which check is being made, and how far it is: pieces of files that are read, layers of
+/// documents that are rerun. Other checks only begin.
+class VerifyListener : public ProgressListener {
+ public:
+  virtual void start(std::string_view check) = 0;
+};
+
 /// Checks a run directory of `analyze` against its run.json, its parts, the model and the text; see
-/// docs/provenance.md. What is wrong with any of them becomes a finding. `progress` is told of
-/// documents that are rerun, in layers, and also called while files are read.
-std::vector<CheckResult> verify_run(const VerifyArguments& arguments, ProgressListener& progress);
+/// docs/provenance.md. What is wrong with any of them becomes a finding.
+std::vector<CheckResult> verify_run(const VerifyArguments& arguments, VerifyListener& listener);
 
 }  // namespace toplens

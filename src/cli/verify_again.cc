@@ -37,6 +37,21 @@ std::vector<std::size_t> sample(std::size_t total, std::size_t count, std::uint6
   return numbers;
 }
 
+/// Tells of the work of `count` equal passes as of one.
+class OneAfterTheOther : public ProgressListener {
+ public:
+  OneAfterTheOther(ProgressListener& listener, std::size_t count)
+      : listener_(listener), count_(count) {}
+  void advance(std::uint64_t done, std::uint64_t total) override {
+    listener_.advance(finished_ * total + done, count_ * total);
+  }
+  void finish_one() { ++finished_; }
+
+ private:
+  ProgressListener& listener_;
+  std::uint64_t count_, finished_ = 0;
+};
+
 }  // namespace
 
 fs::path RunVerification::find(const std::string& given, const std::string& recorded) const {
@@ -63,8 +78,10 @@ Finding RunVerification::check_model() {
   std::string difference = first_difference(recorded, digests_json(digests));
   std::string whole = "whole weight files were not digested (analyze --digest-weights)";
   if (difference.empty() && !record_->weight_files.empty()) {
+    std::uint64_t steps = 0;
+    for (const fs::path& file : tensors.files()) steps += digest_steps(fs::file_size(file));
     difference = first_difference(Json(record_->weight_files),
-                                  Json(digest_weight_files(tensors.files(), step())));
+                                  Json(digest_weight_files(tensors.files(), step_of(steps))));
     whole = fmt::format("{} weight file{} of {}", record_->weight_files.size(),
                         record_->weight_files.size() == 1 ? "" : "s",
                         format_bytes(tensors.total_bytes()));
@@ -204,13 +221,15 @@ Finding RunVerification::check_rerun() {
       setup_->num_documents(), static_cast<std::size_t>(arguments_.documents), arguments_.seed);
   PartRunner runner(setup_->session(), setup_->plan(), setup_->text(), setup_->stages());
   DatasetDifference exact, tolerated;  // of documents computed as here, and otherwise
+  OneAfterTheOther progress(progress_, documents.size());
   for (const std::size_t document : documents) {
     const auto per_part = static_cast<std::size_t>(record_->documents_per_part);
     const int part = static_cast<int>(document / per_part);
     const bool elsewhere = !environment_difference(parts_->environment(part)).empty();
     Dataset computed;
     try {
-      computed = runner.run(document, 1, listener_);
+      computed = runner.run(document, 1, progress);
+      progress.finish_one();
     } catch (const Error& error) {
       if (!elsewhere) throw;
       return {CheckStatus::warn, fmt::format("cannot be computed here: {}", error.what())};

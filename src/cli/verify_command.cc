@@ -1,5 +1,7 @@
-#include <chrono>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 #include <toplens/error.h>
@@ -17,16 +19,33 @@
 namespace toplens {
 namespace {
 
-/// Where an interrupt is noticed.
-class InterruptListener : public ProgressListener {
+/// The check and how far it is, on standard error; also where an interrupt is noticed.
+class VerifyProgress : public VerifyListener {
  public:
-  void advance(std::uint64_t /*done*/, std::uint64_t /*total*/) override { check_interrupt(); }
+  void start(std::string_view check) override {
+    check_interrupt();
+    check_ = check;
+    // Nothing more may come of this check.
+    if (line_.is_rewritten() || line_.is_due()) line_.show(fmt::format("checking: {}", check_));
+  }
+  void advance(std::uint64_t done, std::uint64_t total) override {
+    check_interrupt();
+    if (!line_.is_due()) return;
+    line_.show(fmt::format("checking: {}, {:.0f}%", check_,
+                           100.0 * static_cast<double>(done) / static_cast<double>(total)));
+  }
+  void finish() { line_.erase(); }
+
+ private:
+  StatusLine line_;
+  std::string check_;
 };
 
 void run(const VerifyArguments& arguments) {
   from_command_line([&] { return parse_bytes(arguments.memory); });
-  InterruptListener progress;
+  VerifyProgress progress;
   const std::vector<CheckResult> results = verify_run(arguments, progress);
+  progress.finish();
   print_output(arguments.json ? checks_json(results).dump() + "\n" : check_table(results));
   if (const std::size_t failed = count_failures(results); failed > 0) {
     throw Error(

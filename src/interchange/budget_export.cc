@@ -9,6 +9,7 @@
 #include "interchange/retrieval_scores.h"
 #include "io/atomic_file.h"
 #include "io/npy.h"
+#include "io/temporary_file.h"
 
 namespace toplens {
 namespace {
@@ -47,6 +48,7 @@ fs::path write_npy(const HeadBudget& budget, HeadAggregation aggregation,
     tokens.push_back(static_cast<std::int32_t>(std::ceil(value)));
   }
   const fs::path path = directory / "kept_tokens.npy";
+  remove_abandoned(path);
   write_file_atomically(path, npy_bytes({static_cast<std::uint64_t>(kept.layers),
                                          static_cast<std::uint64_t>(kept.heads)},
                                         tokens));
@@ -88,6 +90,7 @@ std::vector<fs::path> export_budget(const HeadBudget& budget,
   std::vector<fs::path> files;
   const auto write = [&](const char* name, const std::string& text) {
     files.push_back(directory / name);
+    remove_abandoned(files.back());
     write_file_atomically(files.back(), text);
   };
   for (const HeadFileFormat format : formats) {

@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kSamplePieces = 64;
 constexpr std::uint64_t kPieceBytes = 4096;
+constexpr std::uint64_t kBufferBytes = std::uint64_t{1} << 20;
 
 // Token ids and header lengths are hashed as they lie in memory.
 static_assert(std::endian::native == std::endian::little);
@@ -46,7 +47,7 @@ class InputFile {
   }
   void update(Sha256& digest, std::uint64_t offset, std::uint64_t length,
               const std::function<void()>& step = {}) {
-    std::vector<std::byte> buffer(std::min<std::uint64_t>(length, 1 << 20));
+    std::vector<std::byte> buffer(std::min(length, kBufferBytes));
     while (length > 0) {
       const std::span<std::byte> piece(buffer.data(),
                                        std::min<std::uint64_t>(length, buffer.size()));
@@ -176,6 +177,10 @@ CheckpointDigests digest_checkpoint(const fs::path& checkpoint,
   for (const fs::path& file : weight_files) sample_weights(weights, file);
   digests.weights_sample = weights.finish();
   return digests;
+}
+
+std::uint64_t digest_steps(std::uint64_t bytes) {
+  return (bytes + kBufferBytes - 1) / kBufferBytes;
 }
 
 std::string digest_token_ids(std::span<const std::vector<std::int32_t>> windows) {

@@ -59,6 +59,9 @@ CheckpointDigests digest_checkpoint(const std::filesystem::path& checkpoint,
 std::map<std::string, std::string> digest_weight_files(
     std::span<const std::filesystem::path> weight_files, const std::function<void()>& step);
 
+/// How often those two call `step` for a file of so many bytes.
+std::uint64_t digest_steps(std::uint64_t bytes);
+
 /// Of token windows: for each its length and then its ids, as little-endian int32.
 std::string digest_token_ids(std::span<const std::vector<std::int32_t>> windows);
 

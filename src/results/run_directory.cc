@@ -14,6 +14,7 @@
 #include "io/atomic_file.h"
 #include "io/json_text.h"
 #include "io/system_error.h"
+#include "io/temporary_file.h"
 
 namespace toplens {
 namespace {
@@ -233,6 +234,63 @@ int documents_per_part(const nlohmann::ordered_json& run, const fs::path& run_di
   return found->get<int>();
 }
 
+/// Throws Error where a directory is no place for a new run.
+void check_unoccupied(const fs::path& path, const RunManifest& manifest) {
+  const std::vector<std::string> found = contents(path);
+  if (found.empty()) return;
+  if (!fs::exists(path / kRunJson)) {
+    throw Error(fmt::format(
+        "{}: the output directory is not empty and holds no run ({}); choose another --out",
+        path.string(), list_some(found)));
+  }
+  const nlohmann::ordered_json run = read_run_json(path);
+  const std::string difference = first_difference(run["settings"], manifest.settings());
+  if (!difference.empty()) {
+    throw Error(
+        fmt::format("{}: the output directory holds another run: settings differ in {}; "
+                    "choose another --out",
+                    path.string(), difference));
+  }
+  throw Error(is_complete(run)
+                  ? fmt::format("{}: the output directory holds this very run, complete; choose "
+                                "another --out",
+                                path.string())
+                  : fmt::format("{}: the output directory holds this very run, unfinished; go on "
+                                "with --resume, or choose another --out",
+                                path.string()));
+}
+
+/// False where the run was interrupted before its run.json was there. Throws Error where there was
+/// none.
+bool has_run_to_resume(const fs::path& path) {
+  if (!fs::is_directory(path)) {
+    throw Error(fmt::format("{}: nothing to resume: no such directory; leave --resume out to start",
+                            path.string()));
+  }
+  if (fs::exists(path / kRunJson)) return true;
+  const std::vector<std::string> found = contents(path);
+  if (found.empty()) return false;
+  throw Error(
+      fmt::format("{}: nothing to resume: the directory holds no run.json ({}); choose "
+                  "another --out",
+                  path.string(), list_some(found)));
+}
+
+void check_same_run(const fs::path& path, const nlohmann::ordered_json& run,
+                    const RunManifest& manifest) {
+  const std::string difference = first_difference(run["settings"], manifest.settings());
+  if (!difference.empty()) {
+    throw Error(
+        fmt::format("{}: cannot resume another run: settings differ in {}; use the "
+                    "settings of that run, or another --out",
+                    path.string(), difference));
+  }
+  if (const int per_part = documents_per_part(run, path); per_part != manifest.documents_per_part) {
+    throw Error(fmt::format("{}: cannot resume with {} documents per part, the run has {}",
+                            path.string(), manifest.documents_per_part, per_part));
+  }
+}
+
 }  // namespace
 
 PartsReader PartsReader::of_run(const fs::path& run_directory) {
@@ -289,28 +347,7 @@ RunDirectory RunDirectory::create(const fs::path& path, const RunManifest& manif
   const bool is_new = !fs::exists(path, ignored);
   make_directory(path);
   auto lock = std::make_unique<Lock>(path);
-  if (const std::vector<std::string> found = contents(path); !found.empty()) {
-    if (!fs::exists(path / kRunJson)) {
-      throw Error(fmt::format(
-          "{}: the output directory is not empty and holds no run ({}); choose another --out",
-          path.string(), list_some(found)));
-    }
-    const nlohmann::ordered_json run = read_run_json(path);
-    const std::string difference = first_difference(run["settings"], manifest.settings());
-    if (!difference.empty()) {
-      throw Error(
-          fmt::format("{}: the output directory holds another run: settings differ in {}; "
-                      "choose another --out",
-                      path.string(), difference));
-    }
-    throw Error(is_complete(run)
-                    ? fmt::format("{}: the output directory holds this very run, complete; choose "
-                                  "another --out",
-                                  path.string())
-                    : fmt::format("{}: the output directory holds this very run, unfinished; go on "
-                                  "with --resume, or choose another --out",
-                                  path.string()));
-  }
+  check_unoccupied(path, manifest);
   remove_leftovers(path);
   make_directory(path / kParts);
   remove_leftovers(path / kParts);
@@ -321,39 +358,29 @@ RunDirectory RunDirectory::create(const fs::path& path, const RunManifest& manif
 }
 
 RunDirectory RunDirectory::resume(const fs::path& path, const RunManifest& manifest) {
-  if (!fs::is_directory(path)) {
-    throw Error(fmt::format("{}: nothing to resume: no such directory; leave --resume out to start",
-                            path.string()));
-  }
-  if (!fs::exists(path / kRunJson)) {
-    const std::vector<std::string> found = contents(path);
-    if (found.empty()) return create(path, manifest);
-    throw Error(
-        fmt::format("{}: nothing to resume: the directory holds no run.json ({}); choose "
-                    "another --out",
-                    path.string(), list_some(found)));
-  }
+  if (!has_run_to_resume(path)) return create(path, manifest);
   auto lock = std::make_unique<Lock>(path);
   const nlohmann::ordered_json run = read_run_json(path);
-  const std::string difference = first_difference(run["settings"], manifest.settings());
-  if (!difference.empty()) {
-    throw Error(
-        fmt::format("{}: cannot resume another run: settings differ in {}; use the "
-                    "settings of that run, or another --out",
-                    path.string(), difference));
-  }
-  if (const int per_part = recorded_documents_per_part(path);
-      per_part != manifest.documents_per_part) {
-    throw Error(fmt::format("{}: cannot resume with {} documents per part, the run has {}",
-                            path.string(), manifest.documents_per_part, per_part));
-  }
+  check_same_run(path, run, manifest);
   check_weight_files(path, run, manifest);
+  std::optional<FileRecords> files = files_of(run, (path / kRunJson).string());
   make_directory(path / kParts);
   remove_leftovers(path);
   remove_leftovers(path / kParts);
   RunDirectory resumed(path, std::move(lock), manifest);
+  if (files) resumed.kept_ = std::move(*files);
   resumed.write_manifest(manifest);
   return resumed;
+}
+
+void RunDirectory::check_create(const fs::path& path, const RunManifest& manifest) {
+  if (!fs::exists(path)) return;
+  make_directory(path);  // there already, or no directory
+  check_unoccupied(path, manifest);
+}
+
+void RunDirectory::check_resume(const fs::path& path, const RunManifest& manifest) {
+  if (has_run_to_resume(path)) check_same_run(path, read_run_json(path), manifest);
 }
 
 int RunDirectory::recorded_documents_per_part(const fs::path& path) {
@@ -401,7 +428,9 @@ void RunDirectory::discard_unstarted() {
 }
 
 void RunDirectory::write_manifest(const RunManifest& manifest) {
-  write_file_atomically(path_ / kRunJson, json_text(manifest.to_json()));
+  RunManifest written = manifest;
+  written.files.insert(kept_.begin(), kept_.end());  // where the manifest has no newer record
+  write_file_atomically(path_ / kRunJson, json_text(written.to_json()));
 }
 
 void RunDirectory::write_dataset(std::string_view file_name, const Dataset& dataset) {
@@ -414,11 +443,16 @@ void RunDirectory::write_text(std::string_view file_name, std::string_view conte
   results_.emplace_back(file_name);
 }
 
-void RunDirectory::complete(RunManifest& manifest) {
+void RunDirectory::complete(RunManifest& manifest, std::span<const std::string_view> to_be_added) {
   for (const std::string& name : results_) manifest.files[name] = describe_file(path_ / name);
   for (const int index : finished_parts()) {
     manifest.files[part_name(index)] = describe_file(part_path(index));
   }
+  std::erase_if(kept_, [&](const auto& entry) {
+    const auto& [name, record] = entry;
+    return manifest.files.contains(name) || std::ranges::count(to_be_added, name) > 0 ||
+           !is_as_recorded(path_, name, record);
+  });
   manifest.complete = true;
   write_manifest(manifest);
 }
@@ -435,6 +469,7 @@ void RunDirectory::record_later_results(const fs::path& directory,
   if (!fs::exists(path / kRunJson) || !is_complete(read_run_json(path))) return;
   const Lock lock(path);
   if (!is_complete(read_run_json(path))) return;
+  remove_abandoned(path / kRunJson);
   const std::string where = (path / kRunJson).string();
   // Read again in its own order, now that it is known to be sound.
   auto run = nlohmann::ordered_json::parse(read_text_file(path / kRunJson));

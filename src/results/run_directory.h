@@ -3,12 +3,14 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "results/dataset.h"
 #include "results/netcdf_file.h"
+#include "results/run_files.h"
 #include "results/run_manifest.h"
 
 namespace toplens {
@@ -60,11 +62,16 @@ class RunDirectory : public ResultSink {
   /// Starts a run: makes the directory where it is absent and writes run.json. Throws Error where
   /// it cannot be written or already holds something, saying what and what to do.
   static RunDirectory create(const std::filesystem::path& path, const RunManifest& manifest);
-  /// Goes on with an interrupted run: removes the temporary files it left. Throws Error where the
+  /// Goes on with an interrupted run, or makes the results of a complete one anew: removes the
+  /// temporary files it left, and keeps what run.json records of files. Throws Error where the
   /// directory holds no run, or one with other settings, naming the first that differs, or one
   /// whose recorded digests of whole weight files are not those of the manifest, where it has them.
   /// A directory whose run was interrupted before its run.json was there is started anew.
   static RunDirectory resume(const std::filesystem::path& path, const RunManifest& manifest);
+  /// Throws what create() and resume() would, digests of whole weight files left out, and changes
+  /// nothing: before work that would be lost.
+  static void check_create(const std::filesystem::path& path, const RunManifest& manifest);
+  static void check_resume(const std::filesystem::path& path, const RunManifest& manifest);
   /// How many documents a part of the run at `path` holds, for a resuming run to keep to; 0 where
   /// there is no run yet. Throws Error where run.json cannot be read.
   static int recorded_documents_per_part(const std::filesystem::path& path);
@@ -98,8 +105,9 @@ class RunDirectory : public ResultSink {
   void write_text(std::string_view file_name, std::string_view contents) override;
 
   /// The run is over: size and SHA-256 of every part and result enter the manifest, which is marked
-  /// complete and written.
-  void complete(RunManifest& manifest);
+  /// complete and written. What a resumed run's run.json said of other files stands there again
+  /// where they still are as they were, but for those that add_result() is about to add.
+  void complete(RunManifest& manifest, std::span<const std::string_view> to_be_added = {});
   /// The same for a result that something else wrote into the directory of the complete run.
   void add_result(const std::string& file_name, RunManifest& manifest);
   /// For other commands that write files into a directory which may be that of a complete run: its
@@ -118,6 +126,7 @@ class RunDirectory : public ResultSink {
   std::string settings_sha256_;
   std::string environment_;
   std::vector<std::string> results_;  ///< names of the files written, without run.json and parts
+  FileRecords kept_;                  ///< as the run.json of a resumed run has them
   bool made_directory_ = false;
 };
 

@@ -108,6 +108,12 @@ std::optional<FileRecords> files_of(const Json& run, const std::string& where) {
   return files;
 }
 
+bool is_as_recorded(const fs::path& run_directory, const std::string& name,
+                    const FileRecord& record) {
+  std::uint64_t bytes = 0;
+  return difference(run_directory / name, name, record, {}, bytes).empty();
+}
+
 FileDifferences compare_files(const fs::path& run_directory, const FileRecords& files,
                               const std::function<void()>& step) {
   FileDifferences differences;

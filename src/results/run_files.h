@@ -32,6 +32,10 @@ nlohmann::ordered_json files_json(const FileRecords& files);
 /// run.json. Throws Error where it is damaged, or a name leads out of the run directory.
 std::optional<FileRecords> files_of(const nlohmann::ordered_json& run, const std::string& where);
 
+/// Whether a recorded file is there and the same; reads it whole.
+bool is_as_recorded(const std::filesystem::path& run_directory, const std::string& name,
+                    const FileRecord& record);
+
 /// How a run directory differs from its record.
 struct FileDifferences {
   std::vector<std::string> changed;   ///< one sentence each: which file, what is recorded and found

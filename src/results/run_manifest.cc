@@ -164,7 +164,7 @@ Json RunManifest::to_json() const {
   json["gathered"] = {{"bytes", gathered_bytes}, {"seconds", gather_seconds}};
   json["peak_memory_bytes"] = {{"resident", or_null(peak_resident_bytes)},
                                {"anonymous", or_null(peak_anonymous_bytes)}};
-  if (complete) json["files"] = files_json(files);
+  if (complete || !files.empty()) json["files"] = files_json(files);
   return json;
 }
 

@@ -110,7 +110,7 @@ struct RunManifest {
   double cpu_seconds = 0;     ///< of all ranks
   std::optional<std::uint64_t> peak_resident_bytes;   ///< mapped weights included
   std::optional<std::uint64_t> peak_anonymous_bytes;  ///< without them, looked at after each part
-  FileRecords files;                                  ///< results and parts of a complete run
+  FileRecords files;  ///< results and parts of a complete run, what else is known of files
 
   /// What decides whether a resumed run is the same run: digests of model and text, protocol. Not
   /// threads, memory, paths or timings.

@@ -149,6 +149,24 @@ TEST(GgufHeader, TensorsMustLieInTheDataWithoutOverlap) {
               HasSubstr("tensor 'w' occurs twice"));
 }
 
+// The data begin at the first multiple of the alignment that is not within the head: right behind
+// it where its size is one already.
+TEST(GgufHeader, DataBeginAtTheNextMultipleForEverySizeOfTheHead) {
+  constexpr std::size_t kAlignment = 32, kDataBytes = 64;
+  int aligned_already = 0;
+  for (std::size_t more = 0; more < kAlignment; ++more) {
+    GgufBytes file;
+    file.tensor(std::string(1 + more, 'w'), {16}, 0, 0);
+    const std::size_t head = file.head().size();
+    const GgufHeader header = parse(file.bytes(kDataBytes));
+    EXPECT_GE(header.data_offset, head);
+    EXPECT_LT(header.data_offset, head + kAlignment);
+    EXPECT_EQ(header.data_offset % kAlignment, 0u);
+    if (header.data_offset == head) ++aligned_already;
+  }
+  EXPECT_EQ(aligned_already, 1);
+}
+
 TEST(GgufHeader, AlignmentIsAPowerOfTwo) {
   GgufBytes file;
   file.key("general.alignment", 64u).tensor("w", {1}, 0, 64);

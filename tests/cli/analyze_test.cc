@@ -9,7 +9,11 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "cli/analysis_setup.h"
+#include "cli/rank_texts.h"
+#include "cli/usage_error.h"
 #include "io/atomic_file.h"
+#include "parallel/work_message.h"
 #include "results/geometry_dataset.h"
 #include "results/netcdf_file.h"
 #include "results/theory_part.h"
@@ -292,6 +296,68 @@ TEST(Analyze, ResumingComputesOnlyWhatIsMissing) {
   expect_same_results(scratch / "whole", scratch / "resumed");
   CountingListener nothing;
   EXPECT_EQ(analyze(resumed, nothing).layer_forwards, 0u);
+}
+
+/// Rank 0 beside a rank 1 that introduces itself and fails once the run has its first part.
+class FailingMember : public Channel {
+ public:
+  FailingMember(std::string introduction, MemberFailure failure, fs::path first_part)
+      : failure_(std::move(failure)), first_part_(std::move(first_part)) {
+    messages_.push_back({1, MessageKind::introduction, std::move(introduction)});
+  }
+  int rank() const override { return 0; }
+  int size() const override { return 2; }
+  void send(int /*to*/, MessageKind /*kind*/, std::string_view /*bytes*/) override {}
+  std::optional<Message> poll() override {
+    if (!failed_ && messages_.empty() && fs::exists(first_part_)) {
+      failed_ = true;
+      return Message{1, MessageKind::failure, encode(failure_)};
+    }
+    if (messages_.empty()) return std::nullopt;
+    Message message = std::move(messages_.back());
+    messages_.pop_back();
+    return message;
+  }
+  void close() override {}
+  void abandon(int /*exit_code*/) noexcept override {}
+
+ private:
+  std::vector<Message> messages_;
+  MemberFailure failure_;
+  fs::path first_part_;
+  bool failed_ = false;
+};
+
+// A wrong command line is one on whatever rank it is noticed: exit code 2, and the parts are kept.
+TEST(Analyze, AnotherRanksFailureKeepsItsKind) {
+  const ScratchDirectory scratch;
+  write_documents(scratch / "tokens.npy", 12, 24);
+  for (const FailureKind kind : {FailureKind::usage, FailureKind::error}) {
+    const fs::path out = scratch / (kind == FailureKind::usage ? "usage" : "error");
+    const AnalyzeArguments run = arguments("tiny-llama", scratch / "tokens.npy", out);
+    CountingListener listener;
+    std::string introduction;
+    {
+      AnalysisSetup setup(run, listener);
+      introduction = introduction_text(setup.manifest());
+    }
+    FailingMember channel(introduction, {1, kind, "node7", "--text: no such file"},
+                          out / "parts/part-0000.nc");
+    std::string message;
+    bool is_usage = false;
+    try {
+      analyze(run, listener, channel);
+    } catch (const UsageError& error) {
+      is_usage = true;
+      message = error.what();
+    } catch (const Error& error) {
+      message = error.what();
+    }
+    EXPECT_EQ(is_usage, kind == FailureKind::usage);
+    EXPECT_THAT(message, AllOf(HasSubstr("rank 1 on node7: --text: no such file; "),
+                               HasSubstr("kept in " + out.string()), HasSubstr("--resume")));
+    EXPECT_TRUE(fs::exists(out / "parts/part-0000.nc"));
+  }
 }
 
 TEST(Analyze, ResumingWithOtherSettingsNamesTheFirstThatDiffers) {

@@ -2,8 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <fstream>
+
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "cli/bad_input.h"
@@ -190,12 +195,30 @@ TEST(Budget, IsFoundFromAScanWrittenExportedAndVerified) {
                       "attention", "--rule", "delete", "--out", scratch / "scan"}))
                 .exit_code,
             0);
+  // What a killed process of the same command left, and what one that still lives is writing.
+  const pid_t killed = fork();
+  if (killed == 0) _exit(0);
+  waitpid(killed, nullptr, 0);
+  const std::vector<std::string> names = {"budget.json", "kept_tokens.npy", "interventions.nc"};
+  const auto under_construction = [&](const std::string& name, pid_t process) {
+    return scratch / "budget" / fmt::format(".{}.{}-0.tmp", name, process);
+  };
+  fs::create_directory(scratch / "budget");
+  for (const std::string& name : names) {
+    for (const pid_t process : {killed, getpid()}) {
+      std::ofstream(under_construction(name, process)) << "{";
+    }
+  }
   const CommandResult found =
       run(with({"budget", "--ranking", "attention", "--rule", "delete", "--tolerance", "0.002",
                 "--scan-from", scratch / "scan", "--export", "npy", "--out", scratch / "budget"}));
   ASSERT_EQ(found.exit_code, 0) << found.err;
   EXPECT_THAT(found.out, AllOf(HasSubstr("uniform N*"), HasSubstr("sensitivity"),
                                HasSubstr("4 other documents"), HasSubstr("kept_tokens.npy")));
+  for (const std::string& name : names) {
+    EXPECT_FALSE(fs::exists(under_construction(name, killed))) << name;
+    EXPECT_TRUE(fs::exists(under_construction(name, getpid()))) << name;
+  }
   const nlohmann::json budget =
       nlohmann::json::parse(read_text_file(scratch / "budget/budget.json"));
   EXPECT_EQ(budget.at("loss_curves").at("set_sizes"), (std::vector<int>{1, 4, 16}));

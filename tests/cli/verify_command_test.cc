@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "cli/verify.h"
 #include "io/atomic_file.h"
 #include "results/digest.h"
 #include "results/netcdf_file.h"
@@ -25,6 +27,7 @@ using testing::CommandResult;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using testing::run_command;
 using testing::ScratchDirectory;
 
@@ -139,8 +142,60 @@ TEST_F(VerifyCommand, AnUntouchedRunPasses) {
   const CommandResult shown =
       run_command(testing::tool(), {"verify", base("run"), "--documents", "0"});
   EXPECT_EQ(shown.exit_code, 0) << shown.err;
-  EXPECT_THAT(shown.out, AllOf(HasSubstr("  parts        pass     2 parts with 10 documents"),
-                               HasSubstr("9 pass, 0 warn, 0 fail, 1 skipped\n")));
+  EXPECT_EQ(shown.err, "");  // no terminal, and soon over
+  EXPECT_THAT(shown.out,
+              AllOf(HasSubstr("  parts        pass     2 parts with 10 documents"),
+                    HasSubstr("  run          pass     complete: 10 documents in 2 parts"),
+                    HasSubstr("9 pass, 0 warn, 0 fail, 1 skipped\n")));
+}
+
+TEST_F(VerifyCommand, OneDocumentInOnePart) {
+  std::vector<std::string> arguments = analyze(base("model"), scratch_ / "one");
+  arguments[3] = base("text.txt");
+  arguments[7] = "1";
+  ASSERT_EQ(run_command(testing::tool(), arguments).exit_code, 0);
+  const Verification found = verify(scratch_ / "one", {"--documents", "0"});
+  EXPECT_THAT(found.reason.at("run"), HasSubstr("complete: 1 document in 1 part, started"));
+  EXPECT_THAT(found.reason.at("parts"), HasSubstr("1 part with 1 document:"));
+}
+
+/// Checks that were begun, and how far each came.
+class RecordingListener : public VerifyListener {
+ public:
+  void start(std::string_view check) override { progress.emplace_back(check, Advances()); }
+  void advance(std::uint64_t done, std::uint64_t total) override {
+    progress.back().second.emplace_back(done, total);
+  }
+  using Advances = std::vector<std::pair<std::uint64_t, std::uint64_t>>;
+  std::vector<std::pair<std::string, Advances>> progress;
+};
+
+TEST_F(VerifyCommand, TellsHowFarItIs) {
+  VerifyArguments arguments;
+  arguments.run = base("run");
+  arguments.model = base("model");
+  arguments.text = base("text.txt");
+  arguments.documents = 3;
+  RecordingListener listener;
+  const std::vector<CheckResult> results = verify_run(arguments, listener);
+  ASSERT_EQ(listener.progress.size(), results.size());
+  const nlohmann::ordered_json recorded = manifest(base("run"));
+  std::uint64_t pieces = 0;  // of at most 1 MiB
+  for (const auto& file : recorded.at("files")) {
+    pieces += (file.at("bytes").get<std::uint64_t>() + (1 << 20) - 1) >> 20;
+  }
+  const auto layers = recorded.at("model").at("num_layers").get<std::uint64_t>();
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const auto& [check, advances] = listener.progress[i];
+    EXPECT_EQ(check, results[i].name);
+    EXPECT_EQ(results[i].finding.status, CheckStatus::pass) << results[i].finding.reason;
+    if (check != "files" && check != "rerun") continue;
+    const std::uint64_t total = check == "files" ? pieces : 3 * layers;
+    ASSERT_FALSE(advances.empty()) << check;
+    EXPECT_EQ(advances.back(), std::pair(total, total)) << check;
+    EXPECT_TRUE(std::is_sorted(advances.begin(), advances.end())) << check;
+    for (const auto& [done, of] : advances) EXPECT_EQ(of, total) << check;
+  }
 }
 
 TEST_F(VerifyCommand, AChangedNumberInAPart) {
@@ -236,7 +291,24 @@ TEST_F(VerifyCommand, OtherWeightsAreFoundByTheRerunOrTheirDigest) {
   arguments.emplace_back("--resume");
   const CommandResult resumed = run_command(testing::tool(), arguments);
   EXPECT_EQ(resumed.exit_code, 1);
-  EXPECT_THAT(resumed.err, AllOf(HasSubstr("weights are not those"), HasSubstr("SHA-256 differs")));
+  EXPECT_THAT(resumed.err, AllOf(HasSubstr("reading all weights"), HasSubstr("SHA-256 differs")));
+  EXPECT_THAT(resumed.err, HasSubstr("weights are not those"));
+  // All weights are read only where nothing else is in the way.
+  arguments[1] = base("model");
+  for (const bool resume : {true, false}) {
+    if (resume) {
+      arguments.insert(arguments.end(), {"--seed", "5"});
+    } else {
+      arguments.resize(arguments.size() - 3);
+      arguments.emplace_back("--digest-weights");
+    }
+    const CommandResult refused = run_command(testing::tool(), arguments);
+    EXPECT_EQ(refused.exit_code, 1);
+    EXPECT_THAT(refused.err, HasSubstr(resume ? "cannot resume another run: settings differ in "
+                                                "protocol.seed (2027 there, 5 here)"
+                                              : "holds this very run, complete"));
+    EXPECT_THAT(refused.err, Not(HasSubstr("reading all weights")));
+  }
 }
 
 TEST_F(VerifyCommand, AnotherModel) {
@@ -291,6 +363,16 @@ TEST_F(VerifyCommand, FilesOfOtherCommandsAreRecordedAndStrangersNamed) {
   Verification found = verify(run, {"--documents", "0"});
   EXPECT_THAT(found.with("fail"), IsEmpty());
   EXPECT_THAT(found.with("warn"), IsEmpty());
+  EXPECT_THAT(found.reason.at("files"), HasSubstr("10 files"));
+  // Nor does analyze forget them where it makes its own results anew.
+  std::vector<std::string> arguments = analyze(base("model"), run);
+  arguments[3] = base("text.txt");
+  arguments.insert(arguments.end(), {"--compare-with", base("scores.npy"), "--resume"});
+  const CommandResult resumed = run_command(testing::tool(), arguments);
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  found = verify(run, {"--documents", "0"});
+  EXPECT_THAT(found.with("fail"), IsEmpty());
+  EXPECT_THAT(found.with("warn"), IsEmpty()) << found.reason.at("other files");
   EXPECT_THAT(found.reason.at("files"), HasSubstr("10 files"));
   std::ofstream(run / "notes.txt") << "mine";
   found = verify(run, {"--documents", "0"});

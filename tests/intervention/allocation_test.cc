@@ -82,6 +82,19 @@ TEST(SensitivityAllocator, TakesNoLossFromADecreaseAndNoTurnFromABump) {
   EXPECT_EQ(allocator.allocate(5), (std::vector<int>{1, 4}));
 }
 
+// Head 0 loses nothing at any size; its lower loss at 4 would be the steepest piece of all. The
+// tokens go to head 1, whose loss they take away.
+TEST(SensitivityAllocator, BuysNoDecreaseOfTheLoss) {
+  HeadLossCurves curves;
+  curves.num_visible = 8;
+  curves.sizes = {1, 4};
+  curves.increases = {{0.0, -0.6}, {0.3, 0.0}};
+  const SensitivityAllocator allocator(curves);
+  EXPECT_EQ(allocator.allocate(3), (std::vector<int>{1, 2}));
+  EXPECT_EQ(allocator.allocate(5), (std::vector<int>{1, 4}));
+  EXPECT_EQ(allocator.allocate(8), (std::vector<int>{4, 4}));
+}
+
 TEST(Allocations, KeepWithinTheTotalAndTheContext) {
   EXPECT_EQ(allocate_uniform(3, 9, 8), (std::vector<int>{3, 3, 3}));
   EXPECT_EQ(allocate_uniform(3, 10, 8), (std::vector<int>{3, 3, 4}));

@@ -147,6 +147,54 @@ TEST(PairwiseTails, EqualThePlainLoopOnEveryTarget) {
   });
 }
 
+// Tails between 2e-12 and 4e-6, block after block of them: one is nothing beside a tail of 1/2, but
+// small probabilities of failure are sums of them over many tokens.
+class SmallTails : public ::testing::Test {
+ protected:
+  static constexpr std::size_t kCount = 16 * kTailBlock;
+  static double z(std::size_t j) { return 4.5 + 2.4 * static_cast<double>(j) / kCount; }  // to 6.9
+};
+
+TEST_F(SmallTails, AreInTheSumsOfCompetitorsOnEveryTarget) {
+  AlignedVector<double> centres(kCount), inverse_sds(kCount, 1.0);
+  for (std::size_t j = 0; j < kCount; ++j) centres[j] = -z(j);
+  testing::for_each_target([&] {
+    // The last block, the last two, ...: in these sums nothing larger hides what is missing.
+    double chernoff = 0.0, gaussian = 0.0;
+    for (std::size_t first = kCount; first > 0;) {
+      for (const std::size_t end = first; first > end - kTailBlock; --first) {
+        chernoff += std::exp(-0.5 * z(first - 1) * z(first - 1));
+        gaussian += exact_tail(z(first - 1));
+      }
+      const TailSums sums = competitor_tails(0.0, centres.data() + first, inverse_sds.data(),
+                                             kCount - first, kInfinity);
+      EXPECT_NEAR(sums.chernoff / chernoff, 1.0, 4e-6) << first;
+      EXPECT_NEAR(sums.gaussian / gaussian, 1.0, 4e-6) << first;
+    }
+  });
+}
+
+TEST_F(SmallTails, AreInTheSumsOfPairsOnEveryTarget) {
+  double expected = 0.0;
+  for (std::size_t j = 0; j < kCount; ++j) expected += exact_tail(z(j));
+  // Variances within float32's range and far below it, which are two kernels. The last competitor
+  // sets the scale; its tail is 0.
+  for (const double scale : {1.0, 1e-100}) {
+    std::vector<double> means(kCount), variances(kCount, scale * scale);
+    for (std::size_t j = 0; j < kCount; ++j) means[j] = -scale * z(j);
+    means.push_back(-100.0);
+    variances.push_back(1.0);
+    testing::for_each_target([&] {
+      PairwiseTails pairs;
+      pairs.start(means, variances);
+      EXPECT_NEAR(pairs.add(0.0, 0.0).sum / expected, 1.0, 2e-5) << scale;
+      for (std::size_t j = 0; j < kCount; ++j) {
+        ASSERT_NEAR(pairs.column_sums()[j] / exact_tail(z(j)), 1.0, 2e-5) << scale << " " << z(j);
+      }
+    });
+  }
+}
+
 TEST(NormalDraws, HaveTheMomentsAndTailsOfTheNormal) {
   testing::for_each_target([] {
     Random random(11);

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <fstream>
 
+#include <fmt/format.h>
+
 #include "io/atomic_file.h"
 #include "results/example_geometry.h"
 #include "results/netcdf_file.h"
@@ -121,6 +123,63 @@ TEST_F(RunDirectoryTest, ACompleteRunListsItsFiles) {
   EXPECT_THAT(found.unlisted, IsEmpty());
 }
 
+// budget.json and the like are no results of analyze: a resumed run neither makes them anew nor
+// forgets them.
+TEST_F(RunDirectoryTest, AResumedRunKeepsTheRecordsOfFilesThatAreStillTheSame) {
+  const auto files_now = [&] { return files_of(read_run_json(out()), "run.json"); };
+  const auto finish = [&](RunDirectory& run, const std::string& csv) {
+    RunManifest manifest = manifest_;
+    run.write_text("heads.csv", csv);
+    constexpr std::string_view kReport = "report.html";
+    run.complete(manifest, {&kReport, 1});
+    EXPECT_FALSE(files_now()->contains("report.html"));  // as long as it may be replaced
+    std::ofstream(out() / kReport) << csv;
+    run.add_result("report.html", manifest);
+  };
+  {
+    RunDirectory run = RunDirectory::create(out(), manifest_);
+    run.write_part(0, part(0));
+    finish(run, "first\n");
+  }
+  const std::vector<std::string> later = {"budget.json", "changed.json", "removed.json"};
+  for (const std::string& name : later) std::ofstream(out() / name) << "{}";
+  RunDirectory::record_later_results(out(), later);
+  ASSERT_EQ(files_now()->size(), 6u);
+
+  { RunDirectory::resume(out(), manifest_); }  // killed at once
+  EXPECT_EQ(read_run_json(out())["status"], "running");
+  std::ofstream(out() / "changed.json") << "[]";
+  fs::remove(out() / "removed.json");
+  {
+    RunDirectory run = RunDirectory::resume(out(), manifest_);
+    finish(run, "second\n");
+  }
+  EXPECT_EQ(read_run_json(out())["status"], "complete");
+  const FileRecords files = *files_now();
+  std::vector<std::string> names;
+  for (const auto& [name, record] : files) names.push_back(name);
+  EXPECT_THAT(names, ElementsAre("budget.json", "heads.csv", "parts/part-0000.nc", "report.html"));
+  EXPECT_EQ(files.at("budget.json").sha256, sha256("{}"));
+  EXPECT_EQ(files.at("heads.csv").sha256, sha256("second\n"));
+  const FileDifferences found = compare_files(out(), files, {});
+  EXPECT_THAT(found.changed, IsEmpty());
+  EXPECT_THAT(found.unlisted, ElementsAre("changed.json"));
+}
+
+TEST_F(RunDirectoryTest, LaterRecordsRemoveWhatAKilledProcessLeftOfTheManifest) {
+  {
+    RunDirectory run = RunDirectory::create(out(), manifest_);
+    run.complete(manifest_);
+  }
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  waitpid(child, nullptr, 0);
+  const fs::path left = out() / fmt::format(".run.json.{}-0.tmp", child);
+  std::ofstream(left) << "{";
+  RunDirectory::record_later_results(out(), {"budget.json"});
+  EXPECT_FALSE(fs::exists(left));
+}
+
 TEST_F(RunDirectoryTest, PartsSayWhatComputedThem) {
   RunDirectory run = RunDirectory::create(out(), manifest_);
   run.write_part(0, part(0));
@@ -198,6 +257,45 @@ TEST_F(RunDirectoryTest, ResumeRefusesOtherRuns) {
   EXPECT_THAT(resume(manifest_), StartsWith((out() / "run.json").string()));
   std::ofstream(out() / "run.json") << R"({"schema_version": 1, "status": "running"})";
   EXPECT_THAT(resume(manifest_), HasSubstr("is no run.json of toplens: no settings"));
+}
+
+// What create() and resume() would say, before anything costly is done for them.
+TEST_F(RunDirectoryTest, ChecksSayTheSameAndChangeNothing) {
+  const auto same_message = [&](const RunManifest& manifest, bool resume) {
+    const std::string checked = error_of([&] {
+      resume ? RunDirectory::check_resume(out(), manifest)
+             : RunDirectory::check_create(out(), manifest);
+    });
+    const std::vector<std::string> before =
+        fs::is_directory(out()) ? files() : std::vector<std::string>{};
+    const std::string message = error_of([&] {
+      resume ? RunDirectory::resume(out(), manifest) : RunDirectory::create(out(), manifest);
+    });
+    EXPECT_EQ(checked, message);
+    EXPECT_NE(checked, "no error");
+    EXPECT_EQ(fs::is_directory(out()) ? files() : std::vector<std::string>{}, before);
+  };
+  EXPECT_EQ(error_of([&] { RunDirectory::check_create(out(), manifest_); }), "no error");
+  EXPECT_FALSE(fs::exists(out()));
+  same_message(manifest_, true);
+  std::ofstream(out()) << "a file";
+  same_message(manifest_, false);
+  fs::remove(out());
+  fs::create_directories(out());
+  std::ofstream(out() / "notes.txt") << "mine";
+  same_message(manifest_, false);
+  same_message(manifest_, true);
+  fs::remove(out() / "notes.txt");
+  { RunDirectory::create(out(), manifest_); }
+  std::ofstream(out() / ".run.json.123-0.tmp") << "{";
+  EXPECT_EQ(error_of([&] { RunDirectory::check_resume(out(), manifest_); }), "no error");
+  EXPECT_TRUE(fs::exists(out() / ".run.json.123-0.tmp"));
+  same_message(manifest_, false);
+  same_message(manifest_with_seed(5), false);
+  same_message(manifest_with_seed(5), true);
+  RunManifest other_parts = manifest_;
+  other_parts.documents_per_part = 3;
+  same_message(other_parts, true);
 }
 
 TEST_F(RunDirectoryTest, LeftoversOfAKilledRunGoAndNothingElse) {

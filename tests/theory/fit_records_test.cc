@@ -180,6 +180,25 @@ TEST_P(RecordsOfARandomHead, CosinesAreThoseOfTheAggregate) {
   }
 }
 
+// theory.md (10): pairs (i, i + k) of tokens that are not the sink. Without a zero among the values
+// their number is not counted but computed.
+TEST(ValueSimilarity, MeansByLagAreOverThePairsWithoutTheSink) {
+  const std::vector<float> values = {0, -1,  //
+                                     1, 0,   // angles whose cosines are 3/5, 4/5, 24/25 and 0
+                                     3, 4,  0, 2, 4, 3};
+  const MatrixView<const float> view(values.data(), 5, 2);
+  ValueSimilarity similarity;
+  similarity.set_values(view, true);
+  ASSERT_EQ(similarity.lag_cosines().size(), 2u);
+  EXPECT_NEAR(similarity.lag_cosines()[0], (0.6 + 0.8 + 0.6) / 3.0, 1e-6);
+  EXPECT_NEAR(similarity.lag_cosines()[1], (0.0 + 0.96) / 2.0, 1e-6);
+  EXPECT_NEAR(similarity.sink_cosine(), (0.0 - 0.8 - 1.0 - 0.6) / 4.0, 1e-6);
+  similarity.set_values(view, false);
+  EXPECT_NEAR(similarity.lag_cosines()[0], (0.0 + 0.6 + 0.8 + 0.6) / 4.0, 1e-6);
+  EXPECT_NEAR(similarity.lag_cosines()[1], (-0.8 + 0.0 + 0.96) / 3.0, 1e-6);
+  EXPECT_TRUE(std::isnan(similarity.sink_cosine()));
+}
+
 INSTANTIATE_TEST_SUITE_P(Windows, RecordsOfARandomHead, ::testing::Values(0, 23, 10));
 
 }  // namespace

@@ -68,6 +68,22 @@ TEST(HfTokenizer, ByteFallbackInLlamasManner) {
   EXPECT_EQ(tokenizer.description(), "tokenizer.json (BPE with byte fallback)");
 }
 
+// As tokenizers' ByteFallback decoder: a whole run is text, or each of its bytes is U+FFFD.
+TEST(HfTokenizer, EachByteOfARunThatIsNoUtf8IsOneReplacementCharacter) {
+  const HfTokenizer tokenizer = make(byte_fallback_json());
+  const auto byte = [](int value) { return value + 3; };
+  const std::string one = "\ufffd";
+  EXPECT_EQ(tokenizer.decode(Ids{264, byte(0xc3), 260}), "a" + one + "a");
+  EXPECT_EQ(tokenizer.decode(Ids{264, byte(0xff), byte(0xfe), byte(0xc3), 260}),
+            "a" + one + one + one + "a");
+  // 'c' and "é" would be text by themselves.
+  EXPECT_EQ(tokenizer.decode(Ids{264, byte('c'), byte(0xc3), byte(0xa9), byte(0xff)}),
+            "a" + one + one + one + one);
+  // A token between them ends a run.
+  EXPECT_EQ(tokenizer.decode(Ids{264, byte(0xff), 261, byte(0xc3), byte(0xa9)}),
+            "a" + one + "b\u00e9");
+}
+
 TEST(HfTokenizer, MetaspaceGivesTheSameIdsAsTheNormalizer) {
   json root = json::parse(byte_fallback_json());
   root["normalizer"] = nullptr;

@@ -12,6 +12,7 @@
 #include "support/error_message.h"
 #include "support/shared_data.h"
 #include "tokenizer/fixtures.h"
+#include "tokenizer/sentencepiece_writer.h"
 
 namespace toplens {
 namespace {
@@ -48,6 +49,28 @@ RC_GTEST_PROP(SentencePieceProperty, IdentityModelsDecodeWhatTheyEncoded, ()) {
     text += parts[part];
   }
   RC_ASSERT(tokenizer.decode(tokenizer.encode(text)) == text);
+}
+
+// Texts of more than 1024 bytes are encoded in parts; a run of blanks that is one piece must stay
+// in one part, wherever it lies.
+TEST(SentencePieceTokenizer, RunsOfBlanksAreNotCut) {
+  using Type = SentencePieceModel::PieceType;
+  enum : std::int32_t { unknown, blank, two, four, a, b };
+  const std::vector<ScoredPiece> pieces = {
+      {"<unk>", 0, Type::unknown}, {"▁", -3}, {"▁▁", -1}, {"▁▁▁▁", -2}, {"a", -4}, {"b", -5}};
+  const SentencePieceTokenizer tokenizer(write_sentencepiece_model(pieces, {}), "m");
+  for (const std::string blanks : {"    ", "▁   ", " ▁  ", "▁▁▁ "}) {
+    for (std::size_t before = 1005; before <= 1035; ++before) {
+      // A second such place, so that what is left after a cut is cut too.
+      const std::string text = std::string(before, 'a') + blanks + std::string(1020, 'a') + "    b";
+      std::vector<std::int32_t> expected = {blank};
+      expected.insert(expected.end(), before, a);
+      expected.push_back(four);
+      expected.insert(expected.end(), 1020, a);
+      expected.insert(expected.end(), {four, b});
+      EXPECT_EQ(tokenizer.encode(text), expected) << before << " '" << blanks << "'";
+    }
+  }
 }
 
 TEST(SentencePieceTokenizer, CharacterMapIsApplied) {
