@@ -24,6 +24,10 @@ constexpr float kNowhere = -0x1p126f;
 /// Panel vectors shorter than this have no useful float32 cosine.
 constexpr float kShortest = 0x1p-60f;
 
+/// Open tokens of a cell from which on float32 products of all tokens are cheaper than float64
+/// products of these.
+constexpr std::size_t kMostOpen = 24;
+
 /// The float32 neighbours that enclose a score.
 ScoreRange enclose(double score) {
   const auto nearest = static_cast<float>(score);
@@ -71,6 +75,7 @@ void BoundedSeparation::set_values(MatrixView<const float> values) {
       cosine_floors_[i] = underflow * inverse_norms_[i];
     }
   }
+  has_integers_ = IntegerValues::is_fast() && integers_.assign(values_);
   find_duplicates();
   products_.resize(values.rows());
   product_stamps_.assign(values.rows(), 0);
@@ -143,7 +148,7 @@ void BoundedSeparation::start(std::span<const std::uint32_t> order) {
   running_.assign(values_.padded_dimension(), 0.0);
 }
 
-void BoundedSeparation::select(std::span<const std::size_t> set_sizes) {
+void BoundedSeparation::select(std::span<const std::size_t> set_sizes, bool for_inversions) {
   assert(set_sizes.size() <= kMaxSizes);
   const std::size_t padded = values_.padded_dimension();
   set_sizes_.assign(set_sizes.begin(), set_sizes.end());
@@ -168,18 +173,56 @@ void BoundedSeparation::select(std::span<const std::size_t> set_sizes) {
     aggregate_exponents_[n] = exponent;
     scale_to_float(running_, std::ldexp(1.0, exponent), float_aggregates_.data() + n * padded);
   }
-  const MatrixView<const float> rows(float_aggregates_.data(), set_sizes.size(),
+  product_errors_.resize(set_sizes.size());
+  is_coarse_.assign(set_sizes.size(), has_integers_ && !for_inversions);
+  if (has_integers_ && !for_inversions) {
+    multiply_integers();
+  } else {
+    multiply_floats(0, set_sizes.size());
+  }
+}
+
+void BoundedSeparation::multiply_integers() {
+  const std::size_t padded = values_.padded_dimension();
+  integer_aggregates_.resize(set_sizes_.size() * padded);
+  integer_units_.resize(set_sizes_.size());
+  for (std::size_t n = 0; n < set_sizes_.size(); ++n) {
+    IntegerForm form;
+    std::int16_t* row = integer_aggregates_.data() + n * padded;
+    if (squared_norms_[n] > 0.0) {
+      form =
+          to_integers({aggregates_.data() + n * padded, padded}, std::sqrt(squared_norms_[n]), row);
+    } else {
+      std::fill_n(row, padded, std::int16_t{0});
+    }
+    integer_units_[n] = static_cast<float>(std::ldexp(form.unit, aggregate_exponents_[n]));
+    product_errors_[n] =
+        relative_integer_error(integers_.error(), form.error) + relative_product_error(0);
+  }
+  for (std::size_t column = 0; column < columns_; column += kValueColumns) {
+    integers_.panel_products((first_column_ + column) / kValueColumns, integer_aggregates_.data(),
+                             set_sizes_.size(), padded, integer_units_.data(),
+                             sums_.data() + column, sums_stride_);
+  }
+}
+
+void BoundedSeparation::multiply_floats(std::size_t first, std::size_t count) {
+  const std::size_t padded = values_.padded_dimension();
+  const MatrixView<const float> rows(float_aggregates_.data() + first * padded, count,
                                      values_.dimension(), padded);
   for (std::size_t column = 0; column < columns_; column += kValueColumns) {
     panel_products(rows, values_.panel((first_column_ + column) / kValueColumns),
-                   sums_.data() + column, sums_stride_);
+                   sums_.data() + first * sums_stride_ + column, sums_stride_);
+  }
+  for (std::size_t n = first; n < first + count; ++n) {
+    product_errors_[n] = relative_product_error(values_.dimension());
+    is_coarse_[n] = false;
   }
 }
 
 void BoundedSeparation::set_scaling(std::size_t n, Distance distance) {
   const int aggregate = aggregate_exponents_[n];
-  const double error = relative_product_error(values_.dimension()) *
-                       std::ldexp(std::sqrt(squared_norms_[n]), aggregate);
+  const double error = product_errors_[n] * std::ldexp(std::sqrt(squared_norms_[n]), aggregate);
   if (distance == Distance::euclidean) {
     // slope scale <2^p v, 2^t s> = 2^(2p + 2 slope - 122) 2 a <v, s>, and the offset likewise.
     const int panel = values_.panel_exponent();
@@ -237,6 +280,12 @@ SeparationCounts BoundedSeparation::count(std::size_t n, Distance distance, bool
   std::size_t found = collect_columns(low_.data(), high_.data(), rank_.data(), set_size_, columns_,
                                       {-kInfinity, extremes.selected_high},
                                       {extremes.unselected_low, kInfinity}, found_.data());
+  const auto refined = [&] {
+    multiply_floats(n, 1);
+    --statistics_.cells;
+    return count(n, distance, with_inversions);
+  };
+  if (found > kMostOpen && is_coarse_[n]) return refined();
   for (std::size_t k = 0; k < found; ++k) {
     const double score = exact_score(found_[k], distance);
     if (is_selected(found_[k])) {
@@ -247,6 +296,7 @@ SeparationCounts BoundedSeparation::count(std::size_t n, Distance distance, bool
   }
   if (counts.min_selected > counts.max_unselected) {
     counts.clear = size;
+    if (is_coarse_[n]) ++statistics_.integer_cells;
     return counts;
   }
 
@@ -262,6 +312,7 @@ SeparationCounts BoundedSeparation::count(std::size_t n, Distance distance, bool
   if (undecided) {
     found = collect_columns(low_.data(), high_.data(), rank_.data(), set_size_, columns_, largest,
                             smallest, found_.data());
+    if (found > kMostOpen && is_coarse_[n]) return refined();
     for (std::size_t k = 0; k < found; ++k) {
       const std::uint32_t column = found_[k];
       if (is_selected(column)) {
@@ -274,6 +325,7 @@ SeparationCounts BoundedSeparation::count(std::size_t n, Distance distance, bool
     }
   }
   if (undecided) ++statistics_.undecided_cells;
+  if (is_coarse_[n]) ++statistics_.integer_cells;
   if (with_inversions) counts.inversions = count_inversions(distance);
   return counts;
 }
@@ -319,9 +371,9 @@ std::uint64_t BoundedSeparation::count_inversions(Distance distance) {
 
 std::uint64_t BoundedSeparation::bytes(std::size_t tokens, std::size_t head_dim) {
   // Sums of kMaxSizes selections and some twenty arrays over the tokens.
-  return ValueVectors::bytes(tokens, head_dim) +
+  return ValueVectors::bytes(tokens, head_dim) + IntegerValues::bytes(tokens, head_dim) +
          std::uint64_t{tokens + 2 * kValueColumns} * (4 * kMaxSizes + 160) +
-         16 * std::uint64_t{kMaxSizes} * head_dim;
+         18 * std::uint64_t{kMaxSizes} * head_dim;
 }
 
 }  // namespace toplens

@@ -9,6 +9,7 @@
 
 #include "base/aligned_vector.h"
 #include "geometry/separability.h"
+#include "kernels/integer_products.h"
 #include "kernels/score_bounds.h"
 #include "kernels/separation.h"
 #include "kernels/sort_ascending.h"
@@ -24,9 +25,9 @@ struct WeightedQuery {
   const double* inverse_norms = nullptr;  ///< 1 / |v_i|, 0 where the cosine is 0 by definition
 };
 
-/// The counts of theory.md (1)-(5) as float64 gives them, mostly by float32: inner products with
-/// the aggregates s_N are float32 chains with a proven bound on their error, and what the bound
-/// leaves open is decided by the float64 inner products of the tokens concerned
+/// The counts of theory.md (1)-(5) as float64 gives them, mostly by less: inner products with the
+/// aggregates s_N are sums of 16-bit integers or float32 chains with a proven bound on their error,
+/// and what the bound leaves open is decided by the float64 inner products of the tokens concerned
 /// (docs/numerics.md). The extreme scores are always float64.
 class BoundedSeparation {
  public:
@@ -35,7 +36,8 @@ class BoundedSeparation {
 
   struct Statistics {
     std::uint64_t cells = 0;
-    std::uint64_t undecided_cells = 0;   ///< float32 did not settle all counts
+    std::uint64_t undecided_cells = 0;  ///< bounds did not settle all counts
+    std::uint64_t integer_cells = 0;    ///< of integer products that float32 did not have to refine
     std::uint64_t float64_products = 0;  ///< tokens whose inner product float64 computed
   };
 
@@ -49,8 +51,9 @@ class BoundedSeparation {
   /// must live until the last count().
   void start(std::span<const std::uint32_t> order);
   /// The selections that count() is about: the first set_sizes[n] of the order. Sizes increase,
-  /// also from one call to the next; at most kMaxSizes of them.
-  void select(std::span<const std::size_t> set_sizes);
+  /// also from one call to the next; at most kMaxSizes of them. Inversions are what integer
+  /// products leave open, so these are not used `for_inversions`.
+  void select(std::span<const std::size_t> set_sizes, bool for_inversions);
 
   /// |s|^2 of selection n.
   double squared_norm(std::size_t n) const { return squared_norms_[n]; }
@@ -72,12 +75,16 @@ class BoundedSeparation {
   };
 
   void find_duplicates();
+  void multiply_integers();
+  void multiply_floats(std::size_t first, std::size_t count);
   void set_scaling(std::size_t n, Distance distance);
   bool is_selected(std::uint32_t column) const { return rank_[column] < set_size_; }
   double exact_score(std::uint32_t column, Distance distance);
   std::uint64_t count_inversions(Distance distance);
 
   ValueVectors values_;
+  IntegerValues integers_;
+  bool has_integers_ = false;
   std::vector<std::uint32_t> first_equal_;  // of each token: the first token of the same value
   AlignedVector<float> norms_, inverse_norms_, cosine_floors_;  // of panel vectors, padded
 
@@ -96,11 +103,15 @@ class BoundedSeparation {
   AlignedVector<double> running_;  // s_N so far
   std::size_t walked_ = 0;
   std::vector<std::size_t> set_sizes_;
-  AlignedVector<double> aggregates_;       // [size, padded dimension]
-  std::vector<double> squared_norms_;      // of them
-  std::vector<int> aggregate_exponents_;   // float32 aggregates are s_N times 2 to this
-  AlignedVector<float> float_aggregates_;  // [size, padded dimension]
-  AlignedVector<float> sums_;              // [size, column]
+  AlignedVector<double> aggregates_;                // [size, padded dimension]
+  std::vector<double> squared_norms_;               // of them
+  std::vector<int> aggregate_exponents_;            // float32 aggregates are s_N times 2 to this
+  AlignedVector<float> float_aggregates_;           // [size, padded dimension]
+  AlignedVector<std::int16_t> integer_aggregates_;  // [size, padded dimension]
+  AlignedVector<float> integer_units_;              // of float_aggregates_ by them
+  std::vector<double> product_errors_;              // of sums_, over |v_j| |s|
+  std::vector<bool> is_coarse_;                     // sums_ are of integers
+  AlignedVector<float> sums_;                       // [size, column]
   std::size_t sums_stride_ = 0;
 
   // Of the current cell.

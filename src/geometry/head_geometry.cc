@@ -212,7 +212,7 @@ void HeadGeometry::walk_on_aggregates(std::span<const std::uint32_t> order, std:
   bounded_.start(order);
   for (std::size_t first = 0; first < defined_sizes_; first += BoundedSeparation::kMaxSizes) {
     const std::size_t count = std::min(BoundedSeparation::kMaxSizes, defined_sizes_ - first);
-    bounded_.select(std::span<const std::size_t>(sorted_sizes_).subspan(first, count));
+    bounded_.select(std::span<const std::size_t>(sorted_sizes_).subspan(first, count), inversions);
     for (std::size_t n = 0; n < count; ++n) {
       for (std::size_t d = 0; d < options_.distances.size(); ++d) {
         const Distance distance = options_.distances[d];
