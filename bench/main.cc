@@ -358,9 +358,8 @@ void Suite::describe() {
       "pass, in turns with the same documents unobserved";
   all_queries_.target = 0.35;
   all_queries_.bound =
-      "inner products of nine aggregates of each query with all its values, in float32: half of "
-      "it, "
-      "at nine tenths of the f32 GEMM; then the aggregates in float64";
+      "inner products of nine aggregates of each query with all its values (16-bit integers with "
+      "VNNI, else float32): a third of it; then the aggregates in float64, and the order";
   treated_.name = "treated_lane";
   treated_.what =
       "every lane treated (model scope, attention, delete, N = 64), extra time of the pass, in "
