@@ -87,6 +87,31 @@ TEST(IntegerProducts, AreWithinTheirBoundOnEveryTarget) {
   }
 }
 
+/// Equal components are all rounded the same way, along the vector itself.
+TEST(IntegerProducts, EqualComponentsReachTheBound) {
+  for (const std::size_t dim : {24u, 48u, 128u}) {
+    const std::vector<float> data(dim, 0.7f);
+    ValueVectors values;
+    values.assign(MatrixView<const float>(data.data(), 1, dim));
+    IntegerValues integers;
+    ASSERT_TRUE(integers.assign(values));
+    const std::size_t padded = values.padded_dimension();
+    std::vector<double> aggregate(data.begin(), data.end());
+    std::vector<std::int16_t> form(padded);
+    const double squared = squared_length(aggregate);
+    const IntegerForm as_integers = to_integers(aggregate, std::sqrt(squared), form.data());
+    ASSERT_GT(as_integers.error, 0.1 * std::sqrt(static_cast<double>(dim)));
+    const auto unit = static_cast<float>(as_integers.unit);
+    std::vector<float> out(kValueColumns);
+    integers.panel_products(0, form.data(), 1, padded, &unit, out.data(), kValueColumns);
+    const double error = std::abs(out[0] - std::ldexp(squared, values.panel_exponent())) /
+                         std::ldexp(squared, values.panel_exponent());
+    const double bound = relative_integer_error(integers.error(), as_integers.error);
+    EXPECT_LE(error, bound) << dim;
+    EXPECT_GT(error, 0.95 * bound) << dim;
+  }
+}
+
 TEST(IntegerProducts, ExtremeVectorsDoNotOverflow) {
   for_each_target([] {
     // All of the length in one component, in all, and of either sign.
