@@ -157,7 +157,7 @@ BudgetOutcome find_budget(const BudgetArguments& arguments, WaveListener& listen
     files->restore(length, experiment);
     remove_abandoned(std::filesystem::path(arguments.out) / kBudgetJson);
   }
-  try {
+  keeping_what_is_evaluated(files, arguments.out, [&] {
     if (!arguments.scan_from.empty()) {
       restore_evaluations(arguments.scan_from, record.settings, length, experiment);
       if (record.request.curve_sizes.empty()) {
@@ -179,10 +179,7 @@ BudgetOutcome find_budget(const BudgetArguments& arguments, WaveListener& listen
                           measure_head_needs(session, windows), &listener);
     });
     ranks.dismiss();
-  } catch (const Error&) {
-    if (files) files->discard_unstarted();
-    throw;
-  }
+  });
   if (!files) return outcome;
   const std::filesystem::path directory = arguments.out;
   write_file_atomically(directory / kBudgetJson,

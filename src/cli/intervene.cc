@@ -31,6 +31,9 @@ std::vector<Scope> scopes_of(const InterveneArguments& arguments, Scan scan,
 }
 
 void check_arguments(const InterveneArguments& arguments, Scan scan) {
+  if (arguments.out.empty() && arguments.resume) {
+    throw UsageError("--resume needs the --out of the run to go on with");
+  }
   if (arguments.set_sizes.empty() == arguments.tolerances.empty()) {
     throw UsageError(arguments.set_sizes.empty()
                          ? "none of --set-sizes and --tolerance is given; give exactly one"
@@ -60,9 +63,6 @@ InterveneOutcome intervene(const InterveneArguments& arguments, WaveListener& li
   const std::vector<Intervention> interventions =
       combine(rankings, rules, scopes_of(arguments, scan, session.config()));
   const LossText text = load_loss_text(arguments.text, session.model(), note);
-  if (arguments.out.empty() && arguments.resume) {
-    throw UsageError("--resume needs the --out of the run to go on with");
-  }
   ranks.meet(session);
   std::optional<InterventionFiles> files;
   if (!arguments.out.empty()) {
@@ -103,15 +103,12 @@ InterveneOutcome intervene(const InterveneArguments& arguments, WaveListener& li
     append_results(experiment, interventions, needed, length, arguments.seed, results);
     outcome.layer_lane_forwards += loss.layer_lane_forwards();
   };
-  try {
+  keeping_what_is_evaluated(files, arguments.out, [&] {
     ranks.guard([&] {
       for (const int length : text.protocol.context_lengths) measure(length);
     });
     ranks.dismiss();
-  } catch (const Error&) {
-    if (files) files->discard_unstarted();
-    throw;
-  }
+  });
   if (files) files->finish(results);
   return outcome;
 }

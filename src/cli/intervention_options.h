@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 
 #include "cli/loss_text.h"
 #include "cli/usage_error.h"
+#include "results/intervention_files.h"
 
 namespace toplens {
 
@@ -52,6 +54,28 @@ std::vector<Kind> parse_list(std::span<const std::string> texts, const Parse& pa
 void check_set_sizes(std::span<const int> set_sizes);
 /// --tolerance. Throws UsageError for one that is not above 0, not finite or given twice.
 void check_tolerances(std::span<const double> tolerances);
+
+/// Runs `action`, whose evaluations go to `files` in the directory `out` where there are any. Where
+/// it fails, nothing stays of a run that evaluated nothing, and else the message says how to go on.
+template <typename Action>
+void keeping_what_is_evaluated(std::optional<InterventionFiles>& files, const std::string& out,
+                               const Action& action) {
+  try {
+    action();
+  } catch (const Error& failure) {
+    if (!files) throw;
+    if (!files->keeps_evaluations()) {
+      files->discard_unstarted();
+      throw;
+    }
+    const std::string message = fmt::format(
+        "{}; what was evaluated is kept in {}: once the cause is gone, go on with the same command "
+        "and --resume",
+        failure.what(), out);
+    if (dynamic_cast<const UsageError*>(&failure) != nullptr) throw UsageError(message);
+    throw Error(message);
+  }
+}
 
 /// Seed that must not be negative.
 void add_seed_option(CLI::App& command, std::uint64_t& seed);

@@ -50,7 +50,8 @@ void assist_with_losses(const LossRunArguments& arguments, Channel& channel) {
       for (const std::optional<Treatment>& one : share.treatments) {
         treatments.push_back(one ? &*one : nullptr);
       }
-      TreatedLoss loss(session, std::move(share.windows), arguments.lanes);
+      TreatedLoss loss = TreatedLoss::of_share(session, std::move(share.windows), arguments.lanes,
+                                               share.total_tokens);
       member.deliver(*task, encode_losses(loss.measure(treatments, &listener)));
     }
     member.say_farewell("");

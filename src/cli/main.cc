@@ -58,10 +58,14 @@ void check_command(const CLI::App& app, const std::vector<std::string>& command_
 void check_launch(const CLI::App& app, const toplens::Launch& launch) {
   const CLI::App& command = *app.get_subcommands().front();
   if (launch.size == 1 || command.get_option_no_throw("--mpi") != nullptr) return;
+  std::string sharing;
+  for (const CLI::App* other : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (other->get_option_no_throw("--mpi") == nullptr) continue;
+    sharing += (sharing.empty() ? "" : ", ") + other->get_name();
+  }
   throw toplens::UsageError(
-      fmt::format("{} started {} processes, but '{}' runs in one: only 'analyze', 'intervene' and "
-                  "'budget' share their work",
-                  launch.launcher, launch.size, command.get_name()));
+      fmt::format("{} started {} processes, but '{}' runs in one: only {} share their work",
+                  launch.launcher, launch.size, command.get_name(), sharing));
 }
 
 /// The processes that a launcher started together, and this one among them.

@@ -28,6 +28,10 @@ constexpr float kShortest = 0x1p-60f;
 /// products of these.
 constexpr std::size_t kMostOpen = 24;
 
+/// Units of integer aggregates from here on have normal products with those of values (whose
+/// vectors are 2^-60 long or longer), so that nothing of a sum is lost to underflow.
+constexpr float kLeastUnit = 0x1p-51f;
+
 /// The float32 neighbours that enclose a score.
 ScoreRange enclose(double score) {
   const auto nearest = static_cast<float>(score);
@@ -75,7 +79,7 @@ void BoundedSeparation::set_values(MatrixView<const float> values) {
       cosine_floors_[i] = underflow * inverse_norms_[i];
     }
   }
-  has_integers_ = IntegerValues::is_fast() && integers_.assign(values_);
+  has_integers_ = with_integers_ && integers_.assign(values_);
   find_duplicates();
   products_.resize(values.rows());
   product_stamps_.assign(values.rows(), 0);
@@ -203,6 +207,9 @@ void BoundedSeparation::multiply_integers() {
     integers_.panel_products((first_column_ + column) / kValueColumns, integer_aggregates_.data(),
                              set_sizes_.size(), padded, integer_units_.data(),
                              sums_.data() + column, sums_stride_);
+  }
+  for (std::size_t n = 0; n < set_sizes_.size(); ++n) {
+    if (squared_norms_[n] > 0.0 && integer_units_[n] < kLeastUnit) multiply_floats(n, 1);
   }
 }
 

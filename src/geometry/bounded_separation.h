@@ -41,6 +41,10 @@ class BoundedSeparation {
     std::uint64_t float64_products = 0;  ///< tokens whose inner product float64 computed
   };
 
+  /// Whether integers look first where they may: by default where they are fast.
+  explicit BoundedSeparation(bool with_integers = IntegerValues::is_fast())
+      : with_integers_(with_integers) {}
+
   void set_values(MatrixView<const float> values);
   const ValueVectors& values() const { return values_; }
 
@@ -84,6 +88,7 @@ class BoundedSeparation {
 
   ValueVectors values_;
   IntegerValues integers_;
+  bool with_integers_;
   bool has_integers_ = false;
   std::vector<std::uint32_t> first_equal_;  // of each token: the first token of the same value
   AlignedVector<float> norms_, inverse_norms_, cosine_floors_;  // of panel vectors, padded

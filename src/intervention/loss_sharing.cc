@@ -74,13 +74,14 @@ std::vector<std::vector<WindowLoss>> LossSharing::measure(
     std::span<const Treatment* const> treatments, std::span<const ScoredWindow> windows,
     const MeasureHere& measure_here, WaveListener* listener) {
   const std::vector<WaveShare> shares = cut_wave(treatments.size(), windows.size(), ranks_);
+  const std::uint64_t total_tokens = count_tokens(windows);
   std::vector<WorkTask> tasks;
   for (const WaveShare& share : shares) {
     WorkTask task;
     task.number = static_cast<int>(tasks.size());
     task.count = share.treatments * share.windows;
     task.description =
-        encode_loss_task(windows.subspan(share.first_window, share.windows),
+        encode_loss_task(total_tokens, windows.subspan(share.first_window, share.windows),
                          treatments.subspan(share.first_treatment, share.treatments));
     tasks.push_back(std::move(task));
   }
@@ -97,10 +98,7 @@ std::vector<std::vector<WindowLoss>> LossSharing::measure(
   const std::uint64_t lanes = treatments.size() * windows.size();
   ShareProgress progress(listener, leader_, lanes);
   if (listener != nullptr && lanes > 0) {
-    double tokens = 0;
-    for (const ScoredWindow& window : windows)
-      tokens += static_cast<double>(window.token_ids.size());
-    listener->start(lanes, tokens / static_cast<double>(windows.size()));
+    listener->start(lanes, static_cast<double>(total_tokens) / static_cast<double>(windows.size()));
   }
   std::size_t kept = 0;
   const auto keep_received = [&] {

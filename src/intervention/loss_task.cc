@@ -4,6 +4,8 @@
 #include <toplens/error.h>
 #include <nlohmann/json.hpp>
 
+#include "intervention/scope.h"
+
 namespace toplens {
 namespace {
 
@@ -26,40 +28,37 @@ auto from_bytes(std::string_view bytes, const char* what, const Read& read) {
 }
 
 Json to_json(const Treatment& treatment) {
-  Json sizes = Json::array();
+  Json treated = Json::array();  // a scan treats one head of a thousand
   for (int layer = 0; layer < treatment.num_layers(); ++layer) {
     for (int head = 0; head < treatment.num_query_heads(); ++head) {
-      sizes.push_back(treatment.set_size({layer, head}));
+      const int size = treatment.set_size({layer, head});
+      if (size > 0) treated.push_back({layer, head, size});
     }
   }
   return {{"ranking", name(treatment.ranking())},
           {"rule", name(treatment.rule())},
           {"seed", treatment.seed()},
-          {"set_sizes", std::move(sizes)}};
+          {"treated", std::move(treated)}};
 }
 
 Treatment treatment_from(const Json& json, const ModelConfig& config) {
   Treatment treatment(parse_ranking(json.at("ranking").get<std::string>()),
                       parse_removal_rule(json.at("rule").get<std::string>()), config.num_layers,
                       config.num_query_heads, json.at("seed").get<std::uint64_t>());
-  const auto sizes = json.at("set_sizes").get<std::vector<int>>();
-  const auto heads = static_cast<std::size_t>(config.num_query_heads);
-  const std::size_t expected = static_cast<std::size_t>(config.num_layers) * heads;
-  if (sizes.size() != expected) {
-    throw Error(fmt::format("a message between ranks treats {} heads, the model has {}",
-                            sizes.size(), expected));
-  }
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    treatment.set({static_cast<int>(i / heads), static_cast<int>(i % heads)}, sizes[i]);
+  for (const Json& one : json.at("treated")) {
+    const HeadId head{one.at(0).get<int>(), one.at(1).get<int>()};
+    check(Scope::one_head(head), config);
+    treatment.set(head, one.at(2).get<int>());
   }
   return treatment;
 }
 
 }  // namespace
 
-std::string encode_loss_task(std::span<const ScoredWindow> windows,
+std::string encode_loss_task(std::uint64_t total_tokens, std::span<const ScoredWindow> windows,
                              std::span<const Treatment* const> treatments) {
-  Json json = {{"windows", Json::array()}, {"treatments", Json::array()}};
+  Json json = {
+      {"total_tokens", total_tokens}, {"windows", Json::array()}, {"treatments", Json::array()}};
   for (const ScoredWindow& window : windows) {
     json["windows"].push_back({{"token_ids", window.token_ids},
                                {"first_target", window.first_target},
@@ -74,6 +73,7 @@ std::string encode_loss_task(std::span<const ScoredWindow> windows,
 LossTask decode_loss_task(std::string_view bytes, const ModelConfig& config) {
   return from_bytes(bytes, "task", [&](const Json& json) {
     LossTask task;
+    task.total_tokens = json.at("total_tokens").get<std::uint64_t>();
     for (const Json& window : json.at("windows")) {
       task.windows.push_back({window.at("token_ids").get<std::vector<std::int32_t>>(),
                               window.at("first_target").get<std::size_t>(),

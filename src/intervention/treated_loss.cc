@@ -53,26 +53,45 @@ std::vector<std::size_t> by_first_layer(std::span<const Treatment* const> treatm
   return order;
 }
 
-}  // namespace
-
+/// Of some windows of a calculation of `total_tokens`: the blocks, and so the bits, follow from
+/// all.
 EnginePlan plan_lanes(const ModelSession& session, std::span<const ScoredWindow> windows,
-                      int lanes_at_once) {
-  // Of the windows alone: the blocks, and so the bits, are then those of an untreated run.
+                      int lanes_at_once, std::uint64_t total_tokens) {
   std::vector<std::size_t> lengths;
   for (const ScoredWindow& window : windows) lengths.push_back(window.token_ids.size());
   EngineDemand demand;
+  demand.total_rows = total_tokens - count_tokens(windows);
   demand.lanes_wanted = lanes_at_once;
   return session.plan(lengths, demand);
 }
 
+}  // namespace
+
+std::uint64_t count_tokens(std::span<const ScoredWindow> windows) {
+  std::uint64_t tokens = 0;
+  for (const ScoredWindow& window : windows) tokens += window.token_ids.size();
+  return tokens;
+}
+
 TreatedLoss::TreatedLoss(ModelSession& session, std::vector<ScoredWindow> windows,
-                         int lanes_at_once, LossSharing* sharing)
+                         const EnginePlan& plan, LossSharing* sharing)
     : session_(session),
       windows_(std::move(windows)),
-      plan_(plan_lanes(session, windows_, lanes_at_once)),
+      plan_(plan),
       pass_(session.model(), session.pool(), plan_),
       head_(session.model(), session.pool(), plan_),
       sharing_(sharing) {}
+
+TreatedLoss::TreatedLoss(ModelSession& session, std::vector<ScoredWindow> windows,
+                         int lanes_at_once, LossSharing* sharing)
+    : TreatedLoss(session, windows,
+                  plan_lanes(session, windows, lanes_at_once, count_tokens(windows)), sharing) {}
+
+TreatedLoss TreatedLoss::of_share(ModelSession& session, std::vector<ScoredWindow> windows,
+                                  int lanes_at_once, std::uint64_t total_tokens) {
+  const EnginePlan plan = plan_lanes(session, windows, lanes_at_once, total_tokens);
+  return TreatedLoss(session, std::move(windows), plan, nullptr);
+}
 
 int TreatedLoss::ranks() const { return sharing_ == nullptr ? 1 : sharing_->ranks(); }
 

@@ -46,6 +46,10 @@ class TreatedLoss {
   /// Throws Error where memory does not hold one lane.
   TreatedLoss(ModelSession& session, std::vector<ScoredWindow> windows, int lanes_at_once = 64,
               LossSharing* sharing = nullptr);
+  /// Of some of the windows of a calculation that has `total_tokens` in all its windows: losses
+  /// have the bits that they have there.
+  static TreatedLoss of_share(ModelSession& session, std::vector<ScoredWindow> windows,
+                              int lanes_at_once, std::uint64_t total_tokens);
 
   std::span<const ScoredWindow> windows() const { return windows_; }
   const ModelConfig& config() const { return session_.config(); }
@@ -72,6 +76,8 @@ class TreatedLoss {
   struct WindowRange {
     std::size_t first, count;
   };
+  TreatedLoss(ModelSession& session, std::vector<ScoredWindow> windows, const EnginePlan& plan,
+              LossSharing* sharing);
   /// Of those windows alone.
   std::vector<std::vector<WindowLoss>> measure_here(std::span<const Treatment* const> treatments,
                                                     WindowRange range, WaveListener* listener);
@@ -87,8 +93,7 @@ class TreatedLoss {
   LossSharing* sharing_;
 };
 
-/// Rows that a batch of lanes may have.
-EnginePlan plan_lanes(const ModelSession& session, std::span<const ScoredWindow> windows,
-                      int lanes_at_once);
+/// Tokens of all windows.
+std::uint64_t count_tokens(std::span<const ScoredWindow> windows);
 
 }  // namespace toplens

@@ -11,6 +11,7 @@
 #include <dnnl.hpp>
 
 #include "kernels/convert.h"
+#include "kernels/simd_level.h"
 
 namespace toplens {
 namespace {
@@ -59,6 +60,13 @@ const void* InputMatrix::block(std::size_t index) const {
   const std::size_t at = index * block_rows_ * columns_;
   return type_ == ComputeType::f32 ? static_cast<const void*>(f32_.data() + at)
                                    : static_cast<const void*>(bf16_.data() + at);
+}
+
+std::size_t product_row_unit() {
+  // oneDNN 2.6 for AVX2 takes six rows at a time in float32, and sums what is left of a number that
+  // is no multiple of 6 in another order; its other code takes powers of two.
+  const bool by_six = matrix_product_level().rfind("avx2", 0) == 0;
+  return by_six ? 192 : 64;
 }
 
 struct BlockMultiplier::State {

@@ -68,6 +68,10 @@ class InputMatrix {
   std::vector<std::uint16_t> bf16_;
 };
 
+/// A product treats all its rows alike, wherever they stand in it, where their number is a multiple
+/// of this.
+std::size_t product_row_unit();
+
 /// One worker's matrix multiplier: oneDNN primitives of the shapes met so far and a converted
 /// weight slice. Not shared between threads.
 class BlockMultiplier {

@@ -84,7 +84,8 @@ EnginePlan make_engine_plan(const ModelConfig& config, ComputeType compute,
   EnginePlan plan;
   plan.compute = compute;
   const auto total = static_cast<std::size_t>(std::max<std::uint64_t>(demand.total_rows, 1));
-  plan.block_rows = std::min(kFullBlockRows, (total + 63) / 64 * 64);
+  const std::size_t unit = product_row_unit();
+  plan.block_rows = std::min(kFullBlockRows / unit, (total + unit - 1) / unit) * unit;
 
   const auto length = static_cast<std::size_t>(std::max(demand.longest_lane, 1));
   const std::uint64_t fixed = static_cast<std::uint64_t>(demand.threads) *

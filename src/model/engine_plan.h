@@ -32,8 +32,8 @@ struct EngineDemand {
   bool converts_weights = false;  ///< a matrix's stored type differs from the compute type
 };
 
-/// How the work is cut. block_rows decides the bits of the results and follows from the run alone;
-/// the rest is a matter of memory and speed.
+/// How the work is cut. block_rows decides the bits of the results and follows from the run and the
+/// processor's product_row_unit(); the rest is a matter of memory and speed.
 struct EnginePlan {
   ComputeType compute = ComputeType::f32;
   std::size_t block_rows = 1024;
@@ -42,7 +42,8 @@ struct EnginePlan {
   std::uint64_t bytes = 0;  ///< anonymous memory of one batch, all told
 };
 
-/// Rows of hidden state per matrix product at full speed (design: a product needs 1024 to 2048).
+/// Rows of hidden state per matrix product at full speed (design: a product needs 1024 to 2048), or
+/// the multiple of product_row_unit() below it.
 inline constexpr std::size_t kFullBlockRows = 1024;
 /// Queries whose attention is computed at once within a head: their rows stay in cache, and as many
 /// share a panel of keys or values.

@@ -169,7 +169,7 @@ void InterventionFiles::finish(const InterventionResults& results) {
 }
 
 void InterventionFiles::discard_unstarted() {
-  if (saved_ || resumed_) return;
+  if (keeps_evaluations()) return;
   std::error_code ignored;
   fs::remove(directory_ / kJson, ignored);
   if (made_directory_) fs::remove(directory_, ignored);

@@ -51,6 +51,8 @@ class InterventionFiles {
   void save(const InterventionResults& results);
   /// The finished results.
   void finish(const InterventionResults& results);
+  /// Whether there is something for a resumed run to go on with.
+  bool keeps_evaluations() const { return saved_ || resumed_; }
   /// Takes back what the constructor made, if nothing has been saved.
   void discard_unstarted();
 

@@ -70,5 +70,30 @@ TEST(SimdLevel, EveryLevelThatTheErrorListsRunsAndIsRecorded) {
   }
 }
 
+/// What a row's products are must not depend on where in a block the row stands.
+TEST(SimdLevel, BatchesMakeNoDifferenceAtAnyLevelOfTheMatrixProducts) {
+  const testing::ScratchDirectory scratch;
+  std::vector<std::int64_t> ids(16 * 128);
+  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::int64_t>(i * i % 311);
+  testing::write_npy(scratch.path() / "ids.npy", {16, 128}, ids);
+  for (const char* level : {"SSE41", "AVX2", "AVX512_CORE"}) {
+    SCOPED_TRACE(level);
+    setenv("ONEDNN_MAX_CPU_ISA", level, 1);
+    std::vector<std::string> losses;
+    for (const char* lanes : {"1", "9", "32"}) {
+      const CommandResult result = testing::run_command(
+          testing::tool(),
+          {"intervene", (testing::golden_directory() / "tiny-llama3-gqa").string(), "--tokens",
+           (scratch.path() / "ids.npy").string(), "--compute", "f32", "--ranking", "attention",
+           "--rule", "delete", "--set-sizes", "8", "--lanes", lanes, "--json"});
+      EXPECT_EQ(result.exit_code, 0) << result.err;
+      losses.push_back(result.out);
+    }
+    unsetenv("ONEDNN_MAX_CPU_ISA");
+    EXPECT_EQ(losses[0], losses[1]);
+    EXPECT_EQ(losses[0], losses[2]);
+  }
+}
+
 }  // namespace
 }  // namespace toplens

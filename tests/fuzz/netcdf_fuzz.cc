@@ -35,13 +35,14 @@ using namespace toplens;
 class HostileFile {
  public:
   HostileFile(FuzzedDataProvider& input, const std::filesystem::path& path) : input_(input) {
-    if (nc_create(path.c_str(), NC_NETCDF4, &file_) != NC_NOERR) std::abort();
+    if (nc_create(path.c_str(), NC_NETCDF4, &file_) != NC_NOERR) return;
     nc_set_fill(file_, input_.ConsumeBool() ? NC_FILL : NC_NOFILL, nullptr);
   }
   ~HostileFile() {
     if (file_ >= 0) nc_abort(file_);
   }
 
+  bool is_open() const { return file_ >= 0; }
   /// False where the library itself refuses.
   bool finish() {
     while (input_.remaining_bytes() > 0) add_one(file_);
@@ -218,6 +219,7 @@ class HostileFile {
 /// Writes the file in a process of its own: what is tried here is reading, and the libraries crash
 /// and leak when they write some of these. False where they did or refused.
 bool write_hostile_file(FuzzedDataProvider& input, const std::filesystem::path& path) {
+  constexpr int kNotBegun = 3;
   const pid_t child = fork();
   if (child < 0) std::abort();
   if (child == 0) {
@@ -225,13 +227,22 @@ bool write_hostile_file(FuzzedDataProvider& input, const std::filesystem::path& 
     __sanitizer_set_death_callback(nullptr);
     for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGALRM})
       std::signal(signal, SIG_DFL);
-    if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(1);
+    if (std::freopen("/dev/null", "w", stderr) == nullptr) _exit(kNotBegun);
     alarm(5);
-    _exit(HostileFile(input, path).finish() ? 0 : 1);
+    HostileFile file(input, path);
+    if (!file.is_open()) _exit(kNotBegun);
+    _exit(file.finish() ? 0 : 1);
   }
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == kNotBegun) std::abort();
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/// Else every input could be one that the library refuses.
+void check_that_files_are_written(const std::filesystem::path& path) {
+  FuzzedDataProvider nothing(nullptr, 0);
+  if (!write_hostile_file(nothing, path) || read_text_file(path).empty()) std::abort();
 }
 
 }  // namespace
@@ -241,6 +252,8 @@ bool write_hostile_file(FuzzedDataProvider& input, const std::filesystem::path& 
 // would be HDF5's.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const testing::ScratchFile scratch;
+  static const bool checked = (check_that_files_are_written(scratch.path()), true);
+  static_cast<void>(checked);
   FuzzedDataProvider input(data, size);
   const std::string slice = input.ConsumeBool() ? "layer" : "";
   if (!write_hostile_file(input, scratch.path())) return 0;

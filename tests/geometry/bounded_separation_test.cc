@@ -136,7 +136,8 @@ TEST(BoundedSeparation, CountsAreThoseOfTheDefinitionsOnEveryTarget) {
   for (const Heads& kind : all_kinds()) {
     SCOPED_TRACE(kind.name);
     testing::for_each_target([&] {
-      BoundedSeparation bounded;
+      // Integers have plain loops where no instruction makes them fast.
+      BoundedSeparation bounded(true);
       Tally tally;
       for (const SampleHead& head : kind.heads) {
         for (const bool with_inversions : {true, false}) {
@@ -144,8 +145,8 @@ TEST(BoundedSeparation, CountsAreThoseOfTheDefinitionsOnEveryTarget) {
           if (::testing::Test::HasFatalFailure()) return;
         }
       }
-      // Integers are used where they are fast, and have the last word on some cells.
-      if (!IntegerValues::is_fast() || kind.name == "uneven") {
+      // Integers have the last word on some cells.
+      if (kind.name == "uneven") {
         EXPECT_EQ(bounded.statistics().integer_cells, 0u);
       } else if (kind.name == "random") {
         EXPECT_GT(bounded.statistics().integer_cells, 100u);
@@ -156,6 +157,44 @@ TEST(BoundedSeparation, CountsAreThoseOfTheDefinitionsOnEveryTarget) {
       EXPECT_GT(tally.compared, 4 * tally.near_ties) << tally.near_ties;
     });
     if (HasFailure()) return;
+  }
+}
+
+/// A unit of the aggregate so small that its products with the values' units would be subnormal.
+TEST(BoundedSeparation, IntegersAreLeftWhereTheirUnitsWouldUnderflow) {
+  for (const std::size_t dim : {2u, 4u, 8u, 16u}) {
+    const std::size_t tokens = 3;
+    std::vector<float> values(tokens * dim, 0.0f);
+    for (std::size_t c = 0; c < dim; ++c) {
+      values[c] = 1.0f;  // sets the panels' scale
+      values[dim + c] = (c % 2 == 0 ? 3.0f : -2.0f) * 0x1p-58f;
+      values[2 * dim + c] = (c % 2 == 0 ? 2.9f : -2.0f) * 0x1p-58f;
+    }
+    const std::vector<float> attention = {0.0f, 0x1p-40f, 1.0f};
+    const std::vector<double> weights(attention.begin(), attention.end());
+    std::vector<double> factors(tokens);
+    BoundedSeparation integers(true), floats(false);
+    for (BoundedSeparation* one : {&integers, &floats}) {
+      one->set_values(MatrixView<const float>(values.data(), tokens, dim));
+      for (std::size_t i = 1; i < tokens; ++i) {
+        factors[i] = 1.0 / std::sqrt(one->values().squared_norms()[i]);
+      }
+      one->set_query({0, attention, weights.data(), factors.data()}, kDistances);
+    }
+    const std::vector<std::uint32_t> order = {1, 2};
+    integers.start(order);
+    floats.start(order);
+    const std::size_t sizes[] = {1};
+    integers.select(sizes, false);
+    floats.select(sizes, false);
+    for (const Distance distance : kDistances) {
+      const SeparationCounts found = integers.count(0, distance, false);
+      const SeparationCounts expected = floats.count(0, distance, false);
+      EXPECT_EQ(found.min_selected, expected.min_selected) << dim;
+      EXPECT_EQ(found.max_unselected, expected.max_unselected) << dim;
+      EXPECT_EQ(found.contaminating, expected.contaminating) << dim;
+      EXPECT_EQ(found.clear, expected.clear) << dim;
+    }
   }
 }
 

@@ -3,6 +3,9 @@
 
 #include "intervention/loss_sharing.h"
 
+#include <algorithm>
+#include <limits>
+
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -36,7 +39,7 @@ RC_GTEST_PROP(CutWave, SharesCoverEveryLaneOnce, ()) {
   }
   for (const int count : seen) RC_ASSERT(count == 1);
   // No rank is left without work where there is enough.
-  RC_ASSERT(shares.size() >= std::min<std::size_t>(treatments * windows, ranks) / 2);
+  RC_ASSERT(shares.size() >= std::min<std::size_t>(treatments * windows, ranks));
 }
 
 TEST(CutWave, KeepsTheTreatmentsOfAWindowTogether) {
@@ -56,7 +59,8 @@ TEST(LossTask, ArrivesAsItWasSent) {
   treatment.set({1, 2}, 9);
   treatment.set({0, 1}, 4);
   const Treatment* const treatments[] = {nullptr, &treatment};
-  const LossTask task = decode_loss_task(encode_loss_task(windows, treatments), config(2, 3));
+  const LossTask task = decode_loss_task(encode_loss_task(5000, windows, treatments), config(2, 3));
+  EXPECT_EQ(task.total_tokens, 5000U);
   ASSERT_EQ(task.windows.size(), 2U);
   for (std::size_t w = 0; w < 2; ++w) {
     EXPECT_EQ(task.windows[w].token_ids, windows[w].token_ids);
@@ -74,9 +78,11 @@ TEST(LossTask, ArrivesAsItWasSent) {
       EXPECT_EQ(arrived.set_size({layer, head}), treatment.set_size({layer, head}));
     }
   }
-  EXPECT_EQ(testing::error_message(
-                [&] { decode_loss_task(encode_loss_task(windows, treatments), config(2, 2)); }),
-            "a message between ranks treats 6 heads, the model has 4");
+  // Of a model with fewer heads.
+  EXPECT_NE(testing::error_message([&] {
+              decode_loss_task(encode_loss_task(5000, windows, treatments), config(2, 2));
+            }),
+            "");
   EXPECT_NE(testing::error_message([] { decode_loss_task("no task", config(2, 2)); }).find("task"),
             std::string::npos);
 }

@@ -1,11 +1,14 @@
 #include "kernels/integer_products.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "base/random.h"
+#include "kernels/cpu_info.h"
+#include "kernels/simd_level.h"
 #include "support/simd_targets.h"
 
 namespace toplens {
@@ -144,6 +147,14 @@ TEST(IntegerProducts, ExtremeVectorsDoNotOverflow) {
       EXPECT_NEAR(out[kValueColumns + 2], -out[kValueColumns + 1], 1e-6);
     }
   });
+}
+
+TEST(IntegerProducts, AreFastWhereTheLevelAndTheProcessorSaySo) {
+  const CpuInfo cpu = cpu_info();
+  const bool has_vnni =
+      std::find(cpu.features.begin(), cpu.features.end(), "avx512_vnni") != cpu.features.end();
+  for_each_target(
+      [&] { EXPECT_EQ(IntegerValues::is_fast(), has_vnni && active_simd_level() == "avx512"); });
 }
 
 TEST(IntegerProducts, ShortVectorsAreRefused) {
