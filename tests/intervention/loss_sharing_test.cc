@@ -1,16 +1,19 @@
-// Waves of lanes in shares: what is sent and how a wave is cut. That shares computed by other
-// processes give the same losses is distributed/losses_mpi.test.sh.
+// Waves of lanes in shares: what is sent, how a wave is cut and put together. That the model's
+// losses are the same whoever computes them is distributed/losses_mpi.test.sh.
 
 #include "intervention/loss_sharing.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
+#include <thread>
 
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
 #include "intervention/loss_task.h"
 #include "support/error_message.h"
+#include "support/post_channel.h"
 
 namespace toplens {
 namespace {
@@ -96,6 +99,98 @@ TEST(LossTask, LossesKeepTheirBits) {
   }
   EXPECT_NE(testing::error_message([&] { decode_losses(encode_losses(losses), 1, 2); }), "");
 }
+
+/// A loss that tells which window and treatment it is of.
+WindowLoss loss_of(const ScoredWindow& window, const Treatment* treatment) {
+  const int size = treatment == nullptr ? 0 : treatment->set_size({0, 0});
+  return {static_cast<double>(window.document) + 0.001 * size, static_cast<std::uint64_t>(size)};
+}
+
+class CountingListener : public WaveListener {
+ public:
+  void start(std::uint64_t units, double /*tokens_per_unit*/) override { units_ = units; }
+  void advance(std::uint64_t done, std::uint64_t total) override {
+    EXPECT_EQ(total, units_);
+    EXPECT_LE(done, total);
+    last_ = done;
+  }
+  bool is_complete() const { return last_ == units_; }
+
+ private:
+  std::uint64_t units_ = 0, last_ = 0;
+};
+
+/// Waves over `ranks` threads; where `members_fail` they do so with their first task.
+void share_waves(int ranks, bool members_fail) {
+  testing::Post post(ranks);
+  std::atomic<bool> failed{false};
+  const testing::Members members(post, [&](int, WorkMember& member) {
+    while (const std::optional<WorkTask> task = member.next()) {
+      if (members_fail) {
+        member.report(FailureKind::error, "no memory");
+        failed = true;
+        return;
+      }
+      const LossTask share = decode_loss_task(task->description, config(1, 1));
+      std::vector<std::vector<WindowLoss>> losses;
+      for (const std::optional<Treatment>& one : share.treatments) {
+        losses.emplace_back();
+        for (const ScoredWindow& window : share.windows) {
+          losses.back().push_back(loss_of(window, one ? &*one : nullptr));
+        }
+      }
+      member.deliver(*task, encode_losses(losses));
+    }
+    member.say_farewell("");
+  });
+  testing::PostChannel channel(post, 0);
+  WorkLeader leader(channel);
+  LossSharing sharing(leader, ranks);
+  for (const std::size_t count : {1u, 7u, 40u}) {
+    std::vector<ScoredWindow> windows(count);
+    for (std::size_t w = 0; w < count; ++w) windows[w] = {{1, 2, 3}, 1, w};
+    std::vector<Treatment> treatments;
+    for (int size = 1; size < 20; ++size) {
+      treatments.emplace_back(Ranking::attention, RemovalRule::remove, 1, 1, 0);
+      treatments.back().set({0, 0}, size);
+    }
+    std::vector<const Treatment*> wave = {nullptr};
+    for (const Treatment& one : treatments) wave.push_back(&one);
+    CountingListener listener;
+    const auto losses = sharing.measure(
+        wave, windows,
+        [&](std::span<const Treatment* const> some, const WaveShare& share,
+            ProgressListener& progress) {
+          std::vector<std::vector<WindowLoss>> own;
+          for (const Treatment* one : some) {
+            own.emplace_back();
+            for (std::size_t w = 0; w < share.windows; ++w) {
+              own.back().push_back(loss_of(windows[share.first_window + w], one));
+            }
+          }
+          while (members_fail && !failed) std::this_thread::sleep_for(kPollInterval);
+          progress.advance(1, 2);
+          return own;
+        },
+        &listener);
+    EXPECT_TRUE(listener.is_complete());
+    ASSERT_EQ(losses.size(), wave.size());
+    for (std::size_t t = 0; t < wave.size(); ++t) {
+      for (std::size_t w = 0; w < count; ++w) {
+        const WindowLoss expected = loss_of(windows[w], wave[t]);
+        ASSERT_EQ(losses[t][w].nll_nats_per_token, expected.nll_nats_per_token) << t << ' ' << w;
+        ASSERT_EQ(losses[t][w].rows_without_mass, expected.rows_without_mass);
+      }
+    }
+  }
+  leader.dismiss(testing::nothing);
+}
+
+TEST(LossSharing, WavesArePutTogetherWhoeverComputedThem) {
+  for (const int ranks : {2, 3, 5}) share_waves(ranks, false);
+}
+
+TEST(LossSharing, AFailingRankEndsAWave) { EXPECT_THROW(share_waves(2, true), MemberFailed); }
 
 }  // namespace
 }  // namespace toplens
