@@ -162,26 +162,32 @@ TEST(BoundedSeparation, CountsAreThoseOfTheDefinitionsOnEveryTarget) {
 
 /// A unit of the aggregate so small that its products with the values' units would be subnormal.
 TEST(BoundedSeparation, IntegersAreLeftWhereTheirUnitsWouldUnderflow) {
-  for (const std::size_t dim : {2u, 4u, 8u, 16u}) {
-    const std::size_t tokens = 3;
+  for (std::size_t trial = 0; trial < 100; ++trial) {
+    const std::size_t tokens = 40, dim = std::size_t{2} << trial % 3;
+    Random random(trial);
     std::vector<float> values(tokens * dim, 0.0f);
-    for (std::size_t c = 0; c < dim; ++c) {
-      values[c] = 1.0f;  // sets the panels' scale
-      values[dim + c] = (c % 2 == 0 ? 3.0f : -2.0f) * 0x1p-58f;
-      values[2 * dim + c] = (c % 2 == 0 ? 2.9f : -2.0f) * 0x1p-58f;
+    std::vector<float> attention(tokens, 0x1p-20f);
+    attention.front() = 0x1p-149f;  // s is this times a short vector
+    values[0] = 0x1p-10f;
+    for (std::size_t i = 1; i + 1 < tokens; ++i) {
+      const double angle = 1.2 * random.uniform();
+      const double length = std::exp2(-58 + 1.5 * random.uniform());
+      values[i * dim] = static_cast<float>(std::cos(angle) * length);
+      values[i * dim + 1] = static_cast<float>(std::sin(angle) * length);
     }
-    const std::vector<float> attention = {0.0f, 0x1p-40f, 1.0f};
+    attention.back() = 1.0f;
+    values[(tokens - 1) * dim + 1] = 0.5f;  // sets the panels' scale
     const std::vector<double> weights(attention.begin(), attention.end());
     std::vector<double> factors(tokens);
     BoundedSeparation integers(true), floats(false);
     for (BoundedSeparation* one : {&integers, &floats}) {
       one->set_values(MatrixView<const float>(values.data(), tokens, dim));
-      for (std::size_t i = 1; i < tokens; ++i) {
+      for (std::size_t i = 0; i < tokens; ++i) {
         factors[i] = 1.0 / std::sqrt(one->values().squared_norms()[i]);
       }
       one->set_query({0, attention, weights.data(), factors.data()}, kDistances);
     }
-    const std::vector<std::uint32_t> order = {1, 2};
+    const std::vector<std::uint32_t> order = {0, 1};
     integers.start(order);
     floats.start(order);
     const std::size_t sizes[] = {1};
@@ -190,10 +196,10 @@ TEST(BoundedSeparation, IntegersAreLeftWhereTheirUnitsWouldUnderflow) {
     for (const Distance distance : kDistances) {
       const SeparationCounts found = integers.count(0, distance, false);
       const SeparationCounts expected = floats.count(0, distance, false);
-      EXPECT_EQ(found.min_selected, expected.min_selected) << dim;
-      EXPECT_EQ(found.max_unselected, expected.max_unselected) << dim;
-      EXPECT_EQ(found.contaminating, expected.contaminating) << dim;
-      EXPECT_EQ(found.clear, expected.clear) << dim;
+      EXPECT_EQ(found.min_selected, expected.min_selected) << trial;
+      EXPECT_EQ(found.max_unselected, expected.max_unselected) << trial;
+      EXPECT_EQ(found.contaminating, expected.contaminating) << trial;
+      EXPECT_EQ(found.clear, expected.clear) << trial;
     }
   }
 }
