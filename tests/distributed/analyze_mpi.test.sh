@@ -21,14 +21,9 @@ expect_same_results() { # run, run
   done
 }
 
-# tokens.npy [48, 40], long.npy [160, 40], two.npy with 2 documents, and a copy of the model whose
-# last token has a NaN embedding, which only document 40 of broken.npy uses.
-/usr/bin/python3 - "$model" <<'PYTHON'
-import json
-import pathlib
-import shutil
-import sys
-
+# tokens.npy [48, 40], long.npy [160, 40], two.npy with 2 documents, and broken.npy, whose document 40
+# alone has the broken model's last token.
+/usr/bin/python3 - <<'PYTHON'
 import numpy
 
 random = numpy.random.default_rng(2027)
@@ -38,16 +33,8 @@ numpy.save("two.npy", random.integers(0, 319, (2, 40), dtype=numpy.int32))
 broken = random.integers(0, 319, (48, 40), dtype=numpy.int32)
 broken[40, 7] = 319
 numpy.save("broken.npy", broken)
-shutil.copytree(sys.argv[1], "broken_model", ignore=shutil.ignore_patterns("expected"))
-path = pathlib.Path("broken_model/model.safetensors")
-file = bytearray(path.read_bytes())
-data = 8 + int.from_bytes(file[:8], "little")
-tensor = json.loads(file[8:data])["model.embed_tokens.weight"]
-begin, end = tensor["data_offsets"]
-row = (end - begin) // tensor["shape"][0]
-file[data + end - row : data + end] = b"\xff" * row  # NaN in every float format
-path.write_bytes(file)
 PYTHON
+make_broken_model "$model"
 common=(--threads 1 --set-sizes 1,4,16 --random-repeats 2 --measures on)
 
 if ! ranks 2 "$toplens" analyze "$model" --tokens two.npy "${common[@]}" --out probe > out; then

@@ -14,14 +14,9 @@ trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
 . "$TOPLENS_SOURCE_DIR/tests/distributed/ranks.sh"
 
-# tokens.npy [12, 48], long.npy [16, 128], and a copy of the model whose last token, which only one document of broken.npy
-# has, has a NaN embedding.
-/usr/bin/python3 - "$model" <<'PYTHON'
-import json
-import pathlib
-import shutil
-import sys
-
+# tokens.npy [12, 48], long.npy [16, 128], and broken.npy, one document of which has the broken model's
+# last token.
+/usr/bin/python3 - <<'PYTHON'
 import numpy
 
 random = numpy.random.default_rng(2027)
@@ -30,16 +25,8 @@ numpy.save("long.npy", random.integers(0, 319, (16, 128), dtype=numpy.int32))
 broken = random.integers(0, 319, (12, 48), dtype=numpy.int32)
 broken[11, 7] = 319
 numpy.save("broken.npy", broken)
-shutil.copytree(sys.argv[1], "broken_model", ignore=shutil.ignore_patterns("expected"))
-path = pathlib.Path("broken_model/model.safetensors")
-file = bytearray(path.read_bytes())
-data = 8 + int.from_bytes(file[:8], "little")
-tensor = json.loads(file[8:data])["model.embed_tokens.weight"]
-begin, end = tensor["data_offsets"]
-row = (end - begin) // tensor["shape"][0]
-file[data + end - row : data + end] = b"\xff" * row  # NaN in every float format
-path.write_bytes(file)
 PYTHON
+make_broken_model "$model"
 common=(--tokens tokens.npy --documents 12 --threads 1)
 treated=(--ranking attention,random --rule delete,renormalize)
 

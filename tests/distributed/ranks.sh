@@ -25,3 +25,22 @@ expect_failure() { # code, words, command...
 no_process_left() { # pattern
   ! pgrep -f "$1" > /dev/null || fail "processes are left"
 }
+# A copy of a model whose last token has a NaN embedding.
+make_broken_model() { # model
+  /usr/bin/python3 - "$1" <<'PYTHON'
+import json
+import pathlib
+import shutil
+import sys
+
+shutil.copytree(sys.argv[1], "broken_model", ignore=shutil.ignore_patterns("expected"))
+path = pathlib.Path("broken_model/model.safetensors")
+file = bytearray(path.read_bytes())
+data = 8 + int.from_bytes(file[:8], "little")
+tensor = json.loads(file[8:data])["model.embed_tokens.weight"]
+begin, end = tensor["data_offsets"]
+row = (end - begin) // tensor["shape"][0]
+file[data + end - row : data + end] = b"\xff" * row  # NaN in every float format
+path.write_bytes(file)
+PYTHON
+}
